@@ -1,0 +1,73 @@
+package tenantconfig
+
+// Where the document and the secrets beside it lie in the pod. The operator mounts
+// one Secret as the directory Dir, without subPath, so that changes arrive live.
+const (
+	// Dir is the directory in the pod.
+	Dir = "/etc/crispy-enigma"
+	// DocumentFile is the document's name in Dir.
+	DocumentFile = "tenant.json"
+	// StatusTokenFile holds the bearer token of GET /status.
+	StatusTokenFile = "status-token"
+	// UpstreamTokenFile holds the upstream's bearer token, if there is one.
+	UpstreamTokenFile = "upstream-token"
+	// StateDir is where the volume of the embedded store is mounted.
+	StateDir = "/var/lib/crispy-enigma"
+	// EnvDir names the environment variable that replaces Dir.
+	EnvDir = "ENIGMA_CONFIG_DIR"
+)
+
+// Ports that the operator renders and the Service targets.
+const (
+	// APIPort serves the tenant's API.
+	APIPort = 8080
+	// MetricsPort serves health, metrics and status.
+	MetricsPort = 9090
+)
+
+// StatusPath is where the runtime tells the operator, on the metrics port, what is
+// in force.
+const StatusPath = "/status"
+
+// Status is the answer of GET /status.
+type Status struct {
+	// ConfigDigest is the Digest of the document in force.
+	ConfigDigest string `json:"configDigest"`
+	// ConfigError says why a newer document was refused, with the field's path.
+	ConfigError string `json:"configError,omitempty"`
+	// Build is the runtime's version.
+	Build string `json:"build"`
+	// Model is the default chat model, and whether its upstream answered last.
+	Model ModelStatus `json:"model"`
+	// Store tells whether the state store answers.
+	Store StoreStatus `json:"store"`
+	// Usage of the current UTC day and month.
+	Usage UsageStatus `json:"usage"`
+	// ActiveStreams are the streams that are open now.
+	ActiveStreams int `json:"activeStreams"`
+}
+
+// ModelStatus tells of the default chat model.
+type ModelStatus struct {
+	ID string `json:"id"`
+	// State is "unknown" before the first call, then "ok" or "failing".
+	State string `json:"state"`
+	// Reason is one of the error kinds of the model interface when failing, for
+	// example "unauthorized" or "unavailable".
+	Reason string `json:"reason,omitempty"`
+}
+
+// StoreStatus tells of the state store.
+type StoreStatus struct {
+	Driver string `json:"driver"`
+	OK     bool   `json:"ok"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// UsageStatus is what the tenant has used.
+type UsageStatus struct {
+	TokensToday     int64 `json:"tokensToday"`
+	TokensThisMonth int64 `json:"tokensThisMonth"`
+	MicroUSDMonth   int64 `json:"microUSDThisMonth"`
+	RequestsToday   int64 `json:"requestsToday"`
+}

@@ -1,0 +1,13 @@
+package storage
+
+import "errors"
+
+var (
+	// ErrUnavailable: the store can't be reached or can't write now (gone, disk
+	// full, read-only). Callers answer 503 with Retry-After; it may heal by itself.
+	ErrUnavailable = errors.New("state store unavailable")
+	// ErrNoTenant: the call came without a tenant. It is a bug of the caller.
+	ErrNoTenant = errors.New("no tenant given")
+	// ErrBadCursor: a cursor that this store did not make.
+	ErrBadCursor = errors.New("unknown cursor")
+)

@@ -1,0 +1,76 @@
+package storage
+
+import (
+	"context"
+	"time"
+
+	"github.com/crispy-enigma/crispy-enigma/runtime/tenancy"
+)
+
+// Roles of a Message.
+const (
+	RoleUser      = "user"
+	RoleAssistant = "assistant"
+)
+
+// Message is one turn of a conversation.
+type Message struct {
+	Role    string
+	Content string
+	// At has millisecond resolution.
+	At time.Time
+	// Tokens is the provider's count, 0 if unknown.
+	Tokens int
+	// Partial marks an answer that was cut off.
+	Partial bool
+}
+
+// Owner is whose sessions a call may touch. A session belongs to the caller that
+// made it: the same session id under two callers is two sessions.
+type Owner struct {
+	// Caller is tenancy.Caller.ID().
+	Caller string
+	// All opens every caller's sessions of the tenant to History, Delete and List.
+	// Append always writes under Caller.
+	All bool
+}
+
+// Keep bounds one session.
+type Keep struct {
+	// MaxMessages is how many messages stay; older ones are dropped. 0 = no bound.
+	MaxMessages int
+}
+
+// Page asks for a part of a history.
+type Page struct {
+	// Limit is how many messages at most, 1 or more.
+	Limit int
+	// Before skips messages at or after this time; zero starts at the newest.
+	Before time.Time
+}
+
+// SessionInfo is one line of a list of sessions.
+type SessionInfo struct {
+	ID       string
+	Messages int
+	Created  time.Time
+	Updated  time.Time
+}
+
+// Sessions keeps conversations.
+type Sessions interface {
+	// Append adds all of msgs to the session, or none, making the session if it is
+	// new. Concurrent appends are ordered and none is lost or interleaved.
+	Append(ctx context.Context, t tenancy.ID, o Owner, session string, msgs []Message, keep Keep) error
+	// History returns messages, newest first. An unknown session has none.
+	History(ctx context.Context, t tenancy.ID, o Owner, session string, page Page) ([]Message, error)
+	// Delete removes a session. An unknown one is no error.
+	Delete(ctx context.Context, t tenancy.ID, o Owner, session string) error
+	// List returns up to limit sessions, latest update first, starting after cursor
+	// ("" = the beginning), and the cursor of the next page ("" = the end). A cursor
+	// that the store didn't make is ErrBadCursor.
+	List(ctx context.Context, t tenancy.ID, o Owner, limit int, cursor string) ([]SessionInfo, string, error)
+	// Expire removes sessions last updated before the given time and returns how
+	// many.
+	Expire(ctx context.Context, t tenancy.ID, before time.Time) (int, error)
+}

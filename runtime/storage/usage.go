@@ -1,0 +1,66 @@
+package storage
+
+import (
+	"context"
+	"time"
+
+	"github.com/crispy-enigma/crispy-enigma/runtime/tenancy"
+)
+
+// UsageRecord is what one call used. It names no user and holds no text.
+type UsageRecord struct {
+	// At is when the call ended.
+	At time.Time
+	// Model that really answered.
+	Model string
+	// Feature that called, for example "chat".
+	Feature string
+	// Outcome is "ok", "error", "canceled" or "truncated".
+	Outcome   string
+	TokensIn  int64
+	TokensOut int64
+	MicroUSD  int64
+	Latency   time.Duration
+}
+
+// UsageBucket is the sum of the records of one minute, model, feature and outcome.
+type UsageBucket struct {
+	Minute    time.Time
+	Model     string
+	Feature   string
+	Outcome   string
+	Calls     int64
+	TokensIn  int64
+	TokensOut int64
+	MicroUSD  int64
+	Latency   time.Duration
+}
+
+// Usage counts what was used, aggregated as it is written so that reading never
+// scans calls.
+type Usage interface {
+	// Add counts one record. Durable no later than any write acknowledged after it,
+	// and within a second.
+	Add(ctx context.Context, t tenancy.ID, r UsageRecord) error
+	// Sum returns the buckets of [from, to), oldest first.
+	Sum(ctx context.Context, t tenancy.ID, from, to time.Time) ([]UsageBucket, error)
+}
+
+// Health is what a driver tells about itself.
+type Health struct {
+	OK bool
+	// Reason is one word for a script, for example "disk_full"; empty when OK.
+	Reason string
+}
+
+// Store is a driver: everything that is kept, behind one open and close.
+type Store interface {
+	Sessions() Sessions
+	Windows() Windows
+	Budgets() Budgets
+	Usage() Usage
+	// Health tells whether the last write worked; it does no I/O.
+	Health() Health
+	// Close makes everything durable that was given to it, then lets go.
+	Close(ctx context.Context) error
+}
