@@ -1,0 +1,4 @@
+package httpapi
+
+// EventWriter writes server-sent events to one client.
+type EventWriter struct{}
