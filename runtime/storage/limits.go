@@ -19,6 +19,8 @@ type Window struct {
 type Taken struct {
 	// OK tells whether the take was allowed; a refused one costs nothing.
 	OK bool
+	// Tightest names the window with the fewest takes left, or the one that refused.
+	Tightest string
 	// Remaining is how many more takes every window allows now.
 	Remaining int
 	// RetryAfter is, when refused, how long until a take would be allowed if no
@@ -33,6 +35,10 @@ type Windows interface {
 	// Take takes one from all windows of key, or from none. In no span of a
 	// window's length are more than its limit taken.
 	Take(ctx context.Context, t tenancy.ID, key string, windows []Window, now time.Time) (Taken, error)
+	// Return undoes one take of the same key, windows and time, as if it had never
+	// been: the request was refused for another reason. A take that isn't there any
+	// more is no error.
+	Return(ctx context.Context, t tenancy.ID, key string, windows []Window, at time.Time) error
 }
 
 // Limit is one budget: at most Max units in the period that contains now.
