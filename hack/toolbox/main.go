@@ -1,0 +1,110 @@
+// Command toolbox builds the pinned tools of hack/tools into .cache/bin and says where they are.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/crispy-enigma/crispy-enigma/hack/toolbox/build"
+)
+
+const usage = `usage: go run ./hack/toolbox COMMAND
+  build TOOL…   build what is missing or stale (also the groups: envtest, cluster)
+  path TOOL     the same, then print the binary's path
+  assets        print a folder for KUBEBUILDER_ASSETS, built if need be
+  list          print every tool and its version`
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "toolbox:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	root, err := build.Root()
+	if err != nil {
+		return err
+	}
+	if len(args) == 0 {
+		return errors.New(usage)
+	}
+	builder := build.Builder{Root: root, Out: os.Stderr}
+	switch {
+	case args[0] == "build" && len(args) > 1:
+		_, err := ensure(ctx, builder, args[1:]...)
+		return err
+	case args[0] == "path" && len(args) == 2:
+		return printPath(ctx, builder, args[1])
+	case args[0] == "assets" && len(args) == 1:
+		return printAssets(ctx, builder)
+	case args[0] == "list" && len(args) == 1:
+		return list(root)
+	}
+	return errors.New(usage)
+}
+
+func ensure(ctx context.Context, builder build.Builder, names ...string) ([]build.Tool, error) {
+	tools, err := build.Find(names...)
+	if err != nil {
+		return nil, err
+	}
+	return tools, builder.Ensure(ctx, tools)
+}
+
+func printPath(ctx context.Context, builder build.Builder, name string) error {
+	tools, err := ensure(ctx, builder, name)
+	if err != nil {
+		return err
+	}
+	if len(tools) != 1 {
+		return fmt.Errorf("%q is a group; path takes one tool", name)
+	}
+	path, err := build.Path(builder.Root, tools[0])
+	if err != nil {
+		return err
+	}
+	fmt.Println(path)
+	return nil
+}
+
+// printAssets takes a complete KUBEBUILDER_ASSETS as it is, so that CI images and setup-envtest spare the build.
+func printAssets(ctx context.Context, builder build.Builder) error {
+	if dir := os.Getenv("KUBEBUILDER_ASSETS"); dir != "" {
+		missing := build.Complete(dir, build.Envtest)
+		if len(missing) == 0 {
+			fmt.Println(dir)
+			return nil
+		}
+		fmt.Fprintf(os.Stderr, "KUBEBUILDER_ASSETS=%s lacks %s: using our own build\n", dir, strings.Join(missing, ", "))
+	}
+	tools, err := ensure(ctx, builder, build.Envtest...)
+	if err != nil {
+		return err
+	}
+	dir := filepath.Join(builder.Root, ".cache", "assets")
+	if err := build.Link(builder.Root, dir, tools); err != nil {
+		return err
+	}
+	fmt.Println(dir)
+	return nil
+}
+
+func list(root string) error {
+	for _, tool := range build.Catalog {
+		version, err := build.Version(root, tool)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("%-24s %s\n", tool.Name, version)
+	}
+	return nil
+}
