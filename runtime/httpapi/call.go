@@ -25,6 +25,8 @@ type Call struct {
 
 // Answer is what a handler gives back.
 type Answer struct {
+	// Status is 200 if zero. Streams are always 200.
+	Status int
 	// Data goes into the envelope.
 	Data any
 	// Raw is written as JSON without the envelope, instead of Data.

