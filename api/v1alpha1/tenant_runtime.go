@@ -1,0 +1,129 @@
+package v1alpha1
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Runtime shapes the tenant's pods.
+//
+// +kubebuilder:validation:XValidation:rule="!(has(self.replicas) && has(self.autoscaling))",message="spec.runtime takes one of replicas and autoscaling, not both"
+type Runtime struct {
+	// replicas is the number of pods. More than one needs a state store that replicas
+	// share. Default: 1.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100
+	// +optional
+	Replicas *int32 `json:"replicas,omitempty"`
+	// autoscaling lets a HorizontalPodAutoscaler choose the number of pods. It needs a
+	// state store that replicas share. Default: off.
+	// +optional
+	Autoscaling *Autoscaling `json:"autoscaling,omitempty"`
+	// resources of the pod's container. Default: the class's, else requests of 50m CPU
+	// and 64Mi memory and a limit of 256Mi memory.
+	// +optional
+	Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
+	// nodeSelector restricts the nodes that the pods run on. Default: none.
+	// +kubebuilder:validation:MaxProperties=32
+	// +optional
+	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
+	// tolerations let the pods run on tainted nodes. Default: none.
+	// +kubebuilder:validation:MaxItems=32
+	// +listType=atomic
+	// +optional
+	Tolerations []corev1.Toleration `json:"tolerations,omitempty"`
+	// priorityClassName of the pods. Default: the cluster's default.
+	// +kubebuilder:validation:MaxLength=253
+	// +optional
+	PriorityClassName string `json:"priorityClassName,omitempty"`
+}
+
+// Autoscaling bounds the number of pods.
+//
+// +kubebuilder:validation:XValidation:rule="self.min <= self.max",message="spec.runtime.autoscaling.min must not exceed max"
+type Autoscaling struct {
+	// min is the fewest pods. Default: 1.
+	// +kubebuilder:default=1
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100
+	// +optional
+	Min int32 `json:"min,omitempty"`
+	// max is the most pods.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100
+	Max int32 `json:"max"`
+	// target is the mean CPU use to hold, in percent of the request. Default: 70.
+	// +kubebuilder:default=70
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100
+	// +optional
+	Target int32 `json:"target,omitempty"`
+}
+
+// TenantStatus is what the operator has seen and done.
+type TenantStatus struct {
+	// observedGeneration is the metadata.generation that this status is about; -1
+	// before the operator has seen the Tenant.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// conditions: Ready sums up; Reconciling and Stalled say whether waiting helps;
+	// CredentialsReady, WorkloadReady, RouteAccepted, ModelReady, BudgetOK,
+	// StatePersistent and StateStoreReachable say what.
+	// +listType=map
+	// +listMapKey=type
+	// +optional
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+	// tenantID in force.
+	// +optional
+	TenantID string `json:"tenantID,omitempty"`
+	// class in force, empty for the operator's built-in defaults.
+	// +optional
+	Class string `json:"class,omitempty"`
+	// endpoint is the address of the API: its first host if it is exposed, else its
+	// Service.
+	// +optional
+	Endpoint string `json:"endpoint,omitempty"`
+	// model is the default chat model in force.
+	// +optional
+	Model string `json:"model,omitempty"`
+	// image that the pods run.
+	// +optional
+	Image string `json:"image,omitempty"`
+	// state is Persistent or Ephemeral, as decided when the Tenant was first seen.
+	// +optional
+	State StateKind `json:"state,omitempty"`
+	// configDigest of the document that was written for the pods.
+	// +optional
+	ConfigDigest string `json:"configDigest,omitempty"`
+	// keysSecret is the name of the Secret with the generated keys, one entry a key.
+	// +optional
+	KeysSecret string `json:"keysSecret,omitempty"`
+	// usage as the pods told it, about a minute old.
+	// +optional
+	Usage *UsageStatus `json:"usage,omitempty"`
+}
+
+// StateKind says whether the tenant's data outlives its pod.
+type StateKind string
+
+// State kinds.
+const (
+	StatePersistent StateKind = "Persistent"
+	StateEphemeral  StateKind = "Ephemeral"
+)
+
+// UsageStatus is what the tenant has used.
+type UsageStatus struct {
+	// tokensToday, input and output together, of the current UTC day.
+	// +optional
+	TokensToday int64 `json:"tokensToday,omitempty"`
+	// tokensThisMonth, input and output together, of the current UTC month.
+	// +optional
+	TokensThisMonth int64 `json:"tokensThisMonth,omitempty"`
+	// microUSDThisMonth is what the month has cost, in millionths of a US dollar.
+	// +optional
+	MicroUSDThisMonth int64 `json:"microUSDThisMonth,omitempty"`
+	// observedAt is when the pods told.
+	// +optional
+	ObservedAt *metav1.Time `json:"observedAt,omitempty"`
+}
