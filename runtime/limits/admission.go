@@ -1,0 +1,121 @@
+package limits
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/crispy-enigma/crispy-enigma/runtime/ai"
+	"github.com/crispy-enigma/crispy-enigma/runtime/httpapi"
+	"github.com/crispy-enigma/crispy-enigma/runtime/storage"
+	"github.com/crispy-enigma/crispy-enigma/runtime/tenancy"
+)
+
+// settleTimeout bounds a settlement, which outlives its request.
+const settleTimeout = 10 * time.Second
+
+// Admission is a request that may go on, and the budget set aside for it.
+type Admission struct {
+	gate        *Gate
+	plan        *plan
+	reservation storage.Reservation
+	settled     atomic.Bool
+}
+
+// reserve sets the estimate aside in every budget.
+func (g *Gate) reserve(ctx context.Context, p *plan, ask Ask, now time.Time) (*Admission, error) {
+	in, err := ask.Prompt(ctx)
+	if err != nil {
+		return nil, err
+	}
+	tokens := int64(in) + int64(ask.MaxOut)
+	var money int64
+	for _, m := range ask.Models {
+		c, _ := p.prices.Cost(m, ai.Usage{In: in, Out: ask.MaxOut})
+		money = max(money, c)
+	}
+	res, err := g.budgets.Reserve(ctx, p.tenant.ID, p.limits, []int64{tokensDay: tokens, tokensMonth: tokens, moneyMonth: money})
+	if err != nil {
+		return nil, fmt.Errorf("reserving in the budgets: %w", err)
+	}
+	if res.Refused != "" {
+		return nil, budgetExceeded(p, res.Refused, now)
+	}
+	return &Admission{gate: g, plan: p, reservation: res}, nil
+}
+
+func budgetExceeded(p *plan, name string, now time.Time) *httpapi.Error {
+	e := &httpapi.Error{Status: http.StatusTooManyRequests, Code: "budget_exceeded"}
+	for _, l := range p.limits {
+		if l.Name == name {
+			e.RetryAfter = max(l.Until.Sub(now), time.Second)
+		}
+	}
+	what, _, _ := strings.Cut(name, ":")
+	period := "month"
+	if strings.HasPrefix(name, "tokens:day:") {
+		period = "day"
+	}
+	if what == "money" {
+		what = "spending"
+	} else {
+		what = "token"
+	}
+	e.Message = "this request may exceed what is left of the " + what + " budget of this " + period +
+		" (UTC); ask for fewer tokens, wait for the next " + period + ", or have the budget raised"
+	return e
+}
+
+// Settle replaces the reservation by what was really used and returns its price in
+// micro-dollars, 0 if the model's price is unknown. Only the first call counts. A
+// store that can't settle leaves the whole reservation spent.
+func (a *Admission) Settle(model string, u ai.Usage) int64 {
+	id := a.plan.tenant.ID
+	money, priced := a.plan.prices.Cost(model, u)
+	if !a.settled.CompareAndSwap(false, true) {
+		return money
+	}
+	if !priced && u.In+u.Out > 0 {
+		a.gate.opts.Unpriced(id, model)
+	}
+	tokens := int64(u.In) + int64(u.Out)
+	ctx, cancel := context.WithTimeout(context.Background(), settleTimeout)
+	defer cancel()
+	used := []int64{tokensDay: tokens, tokensMonth: tokens, moneyMonth: money}
+	if err := a.gate.budgets.Settle(ctx, id, a.reservation, used); err != nil {
+		a.gate.opts.Logger.Error("settling a budget: the whole reservation stays spent", "tenant", id.String(), "error", err)
+	}
+	return money
+}
+
+// Spending is where a tenant stands in the current UTC day and month, reservations
+// included. A limit of 0 is none.
+type Spending struct {
+	TokensToday, TokensDayLimit       int64
+	TokensThisMonth, TokensMonthLimit int64
+	MicroUSDThisMonth, MicroUSDLimit  int64
+}
+
+// Spending reads the tenant's budgets.
+func (g *Gate) Spending(ctx context.Context, t *tenancy.Tenant) (Spending, error) {
+	p := g.plan(t, g.opts.Now())
+	names := make([]string, budgetCount)
+	for i, l := range p.limits {
+		names[i] = l.Name
+	}
+	used, reserved, err := g.budgets.Spent(ctx, t.ID, names)
+	if err != nil {
+		return Spending{}, fmt.Errorf("reading the budgets: %w", err)
+	}
+	return Spending{
+		TokensToday:       used[tokensDay] + reserved[tokensDay],
+		TokensDayLimit:    p.limits[tokensDay].Max,
+		TokensThisMonth:   used[tokensMonth] + reserved[tokensMonth],
+		TokensMonthLimit:  p.limits[tokensMonth].Max,
+		MicroUSDThisMonth: used[moneyMonth] + reserved[moneyMonth],
+		MicroUSDLimit:     t.Config.Budget.MonthlyMicroUSD,
+	}, nil
+}
