@@ -10,4 +10,9 @@ var (
 	ErrNoTenant = errors.New("no tenant given")
 	// ErrBadCursor: a cursor that this store did not make.
 	ErrBadCursor = errors.New("unknown cursor")
+	// ErrBadLimit: a page of less than one. It is a bug of the caller.
+	ErrBadLimit = errors.New("a page holds 1 or more")
+	// ErrBadAmount: amounts that can't be reserved or billed. It is a bug of the
+	// caller.
+	ErrBadAmount = errors.New("an amount for each limit is needed, and none below 0")
 )

@@ -53,22 +53,28 @@ type Page struct {
 type SessionInfo struct {
 	ID       string
 	Messages int
-	Created  time.Time
-	Updated  time.Time
+	// Created is the At of the first message that was appended, Updated the latest
+	// At, both in milliseconds.
+	Created time.Time
+	Updated time.Time
 }
 
-// Sessions keeps conversations.
+// Sessions keeps conversations. A limit below 1 is ErrBadLimit.
 type Sessions interface {
 	// Append adds all of msgs to the session, or none, making the session if it is
-	// new. Concurrent appends are ordered and none is lost or interleaved.
+	// new. Concurrent appends are ordered and none is lost or interleaved. Without
+	// messages nothing happens.
 	Append(ctx context.Context, t tenancy.ID, o Owner, session string, msgs []Message, keep Keep) error
-	// History returns messages, newest first. An unknown session has none.
+	// History returns messages, last appended first. An unknown session has none.
+	// With Owner.All it is the caller's own session, else the one of this id that was
+	// updated last.
 	History(ctx context.Context, t tenancy.ID, o Owner, session string, page Page) ([]Message, error)
-	// Delete removes a session. An unknown one is no error.
+	// Delete removes a session, with Owner.All every caller's session of this id. An
+	// unknown one is no error.
 	Delete(ctx context.Context, t tenancy.ID, o Owner, session string) error
 	// List returns up to limit sessions, latest update first, starting after cursor
 	// ("" = the beginning), and the cursor of the next page ("" = the end). A cursor
-	// that the store didn't make is ErrBadCursor.
+	// that the store didn't make for this tenant and owner is ErrBadCursor.
 	List(ctx context.Context, t tenancy.ID, o Owner, limit int, cursor string) ([]SessionInfo, string, error)
 	// Expire removes sessions last updated before the given time and returns how
 	// many.

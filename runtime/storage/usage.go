@@ -36,11 +36,15 @@ type UsageBucket struct {
 	Latency   time.Duration
 }
 
+// UsageKept is how long usage can be read back. Drivers may drop older buckets.
+const UsageKept = 8 * 24 * time.Hour
+
 // Usage counts what was used, aggregated as it is written so that reading never
 // scans calls.
 type Usage interface {
-	// Add counts one record. Durable no later than any write acknowledged after it,
-	// and within a second.
+	// Add counts one record, even if ctx has ended: what was used is counted though
+	// the client has gone. Durable no later than any write begun after it, and
+	// within a second. Buckets are kept for UsageKept.
 	Add(ctx context.Context, t tenancy.ID, r UsageRecord) error
 	// Sum returns the buckets of [from, to), oldest first.
 	Sum(ctx context.Context, t tenancy.ID, from, to time.Time) ([]UsageBucket, error)
