@@ -72,8 +72,8 @@ func Marshal(c *Config) ([]byte, error) {
 	return b, nil
 }
 
-// canonical copies c with every time in UTC and whole seconds, which is all that a
-// Secret's reader can tell apart.
+// canonical copies c with every time in UTC and whole seconds, so that one moment has
+// one spelling.
 func canonical(c *Config) *Config {
 	out := *c
 	out.Auth.Keys = make([]Key, len(c.Auth.Keys))

@@ -130,17 +130,16 @@ func isOrigin(o string) bool {
 	if !ok || scheme != "https" && scheme != "http" {
 		return false
 	}
-	u, err := url.Parse(scheme + "://" + strings.TrimPrefix(rest, "*."))
-	if err != nil || u.User != nil || scheme+"://"+u.Host != scheme+"://"+strings.TrimPrefix(rest, "*.") {
+	rest = strings.TrimPrefix(rest, "*.")
+	u, err := url.Parse(scheme + "://" + rest)
+	if err != nil || u.Host != rest {
 		return false
 	}
-	if host, port, err := net.SplitHostPort(u.Host); err == nil {
-		return port != "" && isOriginHost(host)
+	if host, port, err := net.SplitHostPort(rest); err == nil {
+		return port != "" && isHost(host)
 	}
-	return isOriginHost(strings.Trim(u.Host, "[]"))
+	return isHost(strings.Trim(rest, "[]"))
 }
-
-func isOriginHost(h string) bool { return h != "" && isHost(h) }
 
 func validateProxies(r *report, proxies []string) {
 	for i, p := range proxies {
