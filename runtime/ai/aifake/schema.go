@@ -1,0 +1,172 @@
+package aifake
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/textproto"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// Chat is a chat-completions body. Its fields are all that OpenAI's schema has and
+// this project may send; another one is refused.
+type Chat struct {
+	Model         string          `json:"model"`
+	Messages      []Message       `json:"messages"`
+	MaxTokens     *int            `json:"max_tokens"`
+	Temperature   *float64        `json:"temperature"`
+	TopP          *float64        `json:"top_p"`
+	Stop          json.RawMessage `json:"stop"`
+	Seed          *int64          `json:"seed"`
+	User          *string         `json:"user"`
+	Stream        bool            `json:"stream"`
+	StreamOptions *StreamOptions  `json:"stream_options"`
+}
+
+// Message is one message of a Chat.
+type Message struct {
+	Role    string  `json:"role"`
+	Content *string `json:"content"`
+	Name    *string `json:"name"`
+}
+
+// StreamOptions may stand only beside stream:true.
+type StreamOptions struct {
+	IncludeUsage bool `json:"include_usage"`
+}
+
+// promptTokens is the fake tokenizer's count: a token for every four bytes begun,
+// and four for each message.
+func (c Chat) promptTokens() int {
+	n := 0
+	for _, m := range c.Messages {
+		n += 4 + (len(*m.Content)+3)/4
+	}
+	return n
+}
+
+var (
+	plainPath   = regexp.MustCompile(`^/v1/chat/completions$`)
+	accountPath = regexp.MustCompile(`^/client/v4/accounts/[0-9a-f]{32}/ai/v1/chat/completions$`)
+	gatewayPath = regexp.MustCompile(`^/v1/[0-9a-f]{32}/[a-z0-9_]+(-[a-z0-9_]+)*/workers-ai/v1/chat/completions$`)
+)
+
+// check gives the status and the complaint that a real server would have.
+func check(r *Request) (status int, complaint string) {
+	gateway := gatewayPath.MatchString(r.Path)
+	cloudflare := gateway || accountPath.MatchString(r.Path)
+	switch {
+	case !cloudflare && !plainPath.MatchString(r.Path):
+		return http.StatusNotFound, "Unknown request URL: " + r.Path
+	case r.Method != http.MethodPost:
+		return http.StatusMethodNotAllowed, "Only POST is allowed."
+	case !strings.HasPrefix(r.Header.Get("Content-Type"), "application/json"):
+		return http.StatusUnsupportedMediaType, "The body must be application/json."
+	case cloudflare && !strings.HasPrefix(r.Header.Get("Authorization"), "Bearer "):
+		return http.StatusUnauthorized, "Authentication error"
+	}
+	if complaint := checkGatewayHeaders(r.Header, gateway); complaint != "" {
+		return http.StatusBadRequest, complaint
+	}
+	dec := json.NewDecoder(bytes.NewReader(r.Body))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&r.Chat); err != nil {
+		return http.StatusBadRequest, "The body isn't a chat completion: " + err.Error()
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return http.StatusBadRequest, "The body has something after its end."
+	}
+	return http.StatusBadRequest, r.Chat.complaint()
+}
+
+func (c Chat) complaint() string {
+	switch {
+	case c.Model == "":
+		return "model is required."
+	case len(c.Messages) == 0:
+		return "messages must not be empty."
+	case c.MaxTokens == nil || *c.MaxTokens < 1:
+		return "max_tokens is required, 1 or more."
+	case c.Temperature != nil && (*c.Temperature < 0 || *c.Temperature > 2):
+		return "temperature must be from 0 to 2."
+	case c.StreamOptions != nil && !c.Stream:
+		return "stream_options is only allowed with stream."
+	}
+	for i, m := range c.Messages {
+		switch m.Role {
+		case "system", "user", "assistant", "developer":
+		default:
+			return fmt.Sprintf("messages[%d].role is not a role.", i)
+		}
+		if m.Content == nil {
+			return fmt.Sprintf("messages[%d].content is required.", i)
+		}
+	}
+	return ""
+}
+
+// gatewayHeaders are the cf-aig headers that this project has a use for, and the
+// rule of each.
+var gatewayHeaders = map[string]func(string) bool{
+	"Cf-Aig-Authorization":   func(v string) bool { return strings.HasPrefix(v, "Bearer ") && len(v) > len("Bearer ") },
+	"Cf-Aig-Metadata":        isMetadata,
+	"Cf-Aig-Cache-Ttl":       within(60, 2_592_000),
+	"Cf-Aig-Skip-Cache":      isBool,
+	"Cf-Aig-Cache-Key":       func(v string) bool { return v != "" && len(v) <= 256 },
+	"Cf-Aig-Collect-Log":     isBool,
+	"Cf-Aig-Request-Timeout": within(1, 600_000),
+}
+
+// checkGatewayHeaders: a cf-aig header means nothing to a server that is no gateway,
+// so sending one there is a mistake.
+func checkGatewayHeaders(h http.Header, gateway bool) string {
+	for name, values := range h {
+		if !strings.HasPrefix(textproto.CanonicalMIMEHeaderKey(name), "Cf-Aig-") {
+			continue
+		}
+		if !gateway {
+			return name + " was sent to a server that is no AI Gateway."
+		}
+		rule, known := gatewayHeaders[name]
+		if !known {
+			return name + " is no header of AI Gateway."
+		}
+		if len(values) != 1 || !rule(values[0]) {
+			return name + " breaks its rule."
+		}
+	}
+	if gateway && h.Get("Cf-Aig-Cache-Key") == "" && h.Get("Cf-Aig-Skip-Cache") != "true" {
+		return "Without cf-aig-cache-key all tenants would share the gateway's cache."
+	}
+	return ""
+}
+
+func isBool(v string) bool { return v == "true" || v == "false" }
+
+func within(least, most int) func(string) bool {
+	return func(v string) bool {
+		n, err := strconv.Atoi(v)
+		return err == nil && n >= least && n <= most
+	}
+}
+
+// isMetadata: an object of at most five scalars.
+func isMetadata(v string) bool {
+	var m map[string]any
+	if json.Unmarshal([]byte(v), &m) != nil || len(m) > 5 {
+		return false
+	}
+	for _, value := range m {
+		switch value.(type) {
+		case string, float64, bool:
+		default:
+			return false
+		}
+	}
+	return true
+}
