@@ -1,0 +1,206 @@
+package ledger
+
+import (
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/crispy-enigma/crispy-enigma/runtime/storage"
+	"github.com/crispy-enigma/crispy-enigma/runtime/tenancy"
+)
+
+// settleLate is how long after its period a budget still takes a late settlement
+// into the same record.
+const settleLate = time.Hour
+
+// Budgets keeps what is used and what is reserved under each name.
+type Budgets struct {
+	now     func() time.Time
+	tenants *tenants[budgetBook]
+	changes *changes[budget]
+}
+
+// BudgetRow is one budget as a driver stores it.
+type BudgetRow struct {
+	// Tenant is the storage identity.
+	Tenant, Name   string
+	Used, Reserved int64
+	// Until is when the period ends; zero if it doesn't.
+	Until time.Time
+
+	row *budget
+}
+
+type budgetBook struct {
+	identity  string
+	mu        sync.Mutex
+	rows      map[string]*budget
+	nextSweep time.Time
+}
+
+type budget struct {
+	book           *budgetBook
+	name           string
+	used, reserved int64
+	until          time.Time
+	listed         bool
+}
+
+// NewBudgets returns budgets with nothing spent. With track, changes are kept for
+// Changed.
+func NewBudgets(now func() time.Time, track bool) *Budgets {
+	b := &Budgets{now: now, tenants: newTenants(func(identity string) *budgetBook {
+		return &budgetBook{identity: identity, rows: map[string]*budget{}}
+	})}
+	if track {
+		b.changes = &changes[budget]{}
+	}
+	return b
+}
+
+// Reserve is storage.Budgets.Reserve.
+func (b *Budgets) Reserve(t tenancy.ID, limits []storage.Limit, amounts []int64) (storage.Reservation, error) {
+	if !valid(limits, amounts) {
+		return storage.Reservation{}, storage.ErrBadAmount
+	}
+	book := b.tenants.of(t.Identity())
+	book.mu.Lock()
+	defer book.mu.Unlock()
+	book.sweep(b.now())
+	for i, l := range limits {
+		row := book.at(l.Name, l.Until)
+		most := l.Max
+		if most <= 0 {
+			most = math.MaxInt64
+		}
+		if add(row.used, row.reserved) > most-amounts[i] {
+			for j := range i {
+				book.rows[limits[j].Name].reserved -= amounts[j]
+			}
+			return storage.Reservation{Refused: l.Name}, nil
+		}
+		row.reserved += amounts[i]
+	}
+	for _, l := range limits {
+		b.list(book.rows[l.Name])
+	}
+	return storage.Reservation{Limits: slices.Clone(limits), Amounts: slices.Clone(amounts)}, nil
+}
+
+// Settle is storage.Budgets.Settle.
+func (b *Budgets) Settle(t tenancy.ID, r storage.Reservation, used []int64) error {
+	if !valid(r.Limits, r.Amounts) || !valid(r.Limits, used) {
+		return storage.ErrBadAmount
+	}
+	book := b.tenants.of(t.Identity())
+	book.mu.Lock()
+	defer book.mu.Unlock()
+	for i, l := range r.Limits {
+		row := book.at(l.Name, l.Until)
+		row.reserved = max(0, row.reserved-r.Amounts[i])
+		row.used = add(row.used, used[i])
+		b.list(row)
+	}
+	return nil
+}
+
+// Release gives a reservation back, as if it had not been made.
+func (b *Budgets) Release(t tenancy.ID, r storage.Reservation) error {
+	return b.Settle(t, r, make([]int64, len(r.Limits)))
+}
+
+// Spent is storage.Budgets.Spent.
+func (b *Budgets) Spent(t tenancy.ID, names []string) (used, reserved []int64) {
+	used, reserved = make([]int64, len(names)), make([]int64, len(names))
+	book := b.tenants.of(t.Identity())
+	book.mu.Lock()
+	defer book.mu.Unlock()
+	for i, name := range names {
+		if row := book.rows[name]; row != nil {
+			used[i], reserved[i] = row.used, row.reserved
+		}
+	}
+	return used, reserved
+}
+
+func valid(limits []storage.Limit, amounts []int64) bool {
+	return len(limits) == len(amounts) && !slices.ContainsFunc(amounts, func(a int64) bool { return a < 0 })
+}
+
+// add never wraps: what can't be counted stays at the most that can.
+func add(a, b int64) int64 {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
+}
+
+func (b *budgetBook) at(name string, until time.Time) *budget {
+	row := b.rows[name]
+	if row == nil {
+		row = &budget{book: b, name: name, until: until}
+		b.rows[name] = row
+	}
+	return row
+}
+
+func (b *Budgets) list(row *budget) {
+	if b.changes != nil && !row.listed {
+		row.listed = true
+		b.changes.add(row)
+	}
+}
+
+func (b *budgetBook) sweep(now time.Time) {
+	if now.Before(b.nextSweep) {
+		return
+	}
+	b.nextSweep = now.Add(sweepEvery)
+	for name, row := range b.rows {
+		over := !row.until.IsZero() && now.Sub(row.until) > settleLate
+		if over && row.reserved == 0 && !row.listed {
+			delete(b.rows, name)
+		}
+	}
+}
+
+// HasChanged tells whether Changed would return rows.
+func (b *Budgets) HasChanged() bool { return b.changes.any() }
+
+// Changed returns the budgets that changed since the last call.
+func (b *Budgets) Changed() []BudgetRow {
+	var rows []BudgetRow
+	for _, row := range b.changes.drain() {
+		row.book.mu.Lock()
+		row.listed = false
+		rows = append(rows, BudgetRow{
+			Tenant: row.book.identity, Name: row.name,
+			Used: row.used, Reserved: row.reserved, Until: row.until, row: row,
+		})
+		row.book.mu.Unlock()
+	}
+	return rows
+}
+
+// NotWritten hands back rows of Changed, to be among the next.
+func (b *Budgets) NotWritten(rows []BudgetRow) {
+	for _, r := range rows {
+		r.row.book.mu.Lock()
+		b.list(r.row)
+		r.row.book.mu.Unlock()
+	}
+}
+
+// Restore puts back a row that a driver had stored. What was reserved when the
+// process ended is counted as used: the call may have been made.
+func (b *Budgets) Restore(r BudgetRow) {
+	book := b.tenants.of(r.Tenant)
+	book.mu.Lock()
+	defer book.mu.Unlock()
+	row := book.at(r.Name, r.Until)
+	row.used = add(row.used, add(r.Used, r.Reserved))
+	if r.Reserved > 0 {
+		b.list(row)
+	}
+}

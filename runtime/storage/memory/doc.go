@@ -1,0 +1,8 @@
+// Package memory is the ephemeral driver: everything in this process, gone with it.
+//
+// Promise: the same decisions as every other driver, at a few microseconds a chat,
+// in bounded memory. When the messages of all tenants exceed Options.MaxBytes, the
+// sessions that were not appended to for longest are dropped; windows, budgets and
+// usage are dropped when they have run out. It never is unavailable, and it can't
+// be shared by two processes.
+package memory
