@@ -1,0 +1,94 @@
+package chat
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/crispy-enigma/crispy-enigma/runtime/ai"
+	"github.com/crispy-enigma/crispy-enigma/runtime/httpapi"
+	"github.com/crispy-enigma/crispy-enigma/runtime/storage"
+)
+
+// ErrStopping is the cause with which the server ends the contexts of requests that
+// are still open when its time to drain is up.
+var ErrStopping = errors.New("the server is stopping")
+
+// refusalPause is how long a client is asked to wait when an upstream refused for
+// now without saying for how long.
+const refusalPause = 5 * time.Second
+
+// Translate turns an upstream's failure into the answer that a client gets, nil for
+// other errors. Messages are fixed: none holds what an upstream said.
+func Translate(err error) *httpapi.Error {
+	e, ok := errors.AsType[*ai.Error](err)
+	if !ok {
+		return nil
+	}
+	out := &httpapi.Error{Status: http.StatusBadGateway, Code: "ai_error", RetryAfter: e.RetryAfter, Cause: err}
+	switch e.Kind {
+	case ai.KindUnavailable:
+		out.Message = "the model can't be reached or failed; try again later"
+		if e.RetryAfter > 0 {
+			out.Status = http.StatusServiceUnavailable
+		}
+	case ai.KindRateLimited:
+		out.Status, out.Code = http.StatusTooManyRequests, "ai_rate_limited"
+		out.Message = "the model's provider takes no more requests at the moment; wait and try again"
+		if out.RetryAfter <= 0 {
+			out.RetryAfter = refusalPause
+		}
+	case ai.KindQuota:
+		out.Status, out.Code = http.StatusServiceUnavailable, "ai_quota_exceeded"
+		out.Message = "the provider's allowance for this tenant is used up; tell who operates this API"
+	case ai.KindUnauthorized:
+		out.Message = "the model's provider refused this service's credential; tell who operates this API"
+	case ai.KindBadRequest:
+		out.Message = "the model refused the request as it was asked; try other parameters or another model"
+	case ai.KindModelNotFound:
+		out.Message = "the provider has no such model; tell who operates this API"
+	case ai.KindTooLong:
+		out.Status, out.Code = http.StatusBadRequest, "context_too_long"
+		out.Message = "the conversation is too long for this model; shorten the message or start a new session"
+	case ai.KindBlocked:
+		out.Status, out.Code = http.StatusBadRequest, "content_blocked"
+		out.Message = "a guardrail of the model's provider blocked the message or the answer; put it differently"
+	case ai.KindTimeout:
+		out.Status, out.Code = http.StatusGatewayTimeout, "ai_timeout"
+		out.Message = "the model took too long; try again"
+	case ai.KindTruncated:
+		out.Code = "ai_truncated"
+		out.Message = "the answer was cut off before its end; try again"
+	case ai.KindCanceled:
+		return nil
+	default:
+		out.Message = "the model's answer made no sense; try again"
+	}
+	return out
+}
+
+// asAnswer says how a failure is told to a client. internal is nil unless the error
+// is our accident, to be logged.
+func asAnswer(err error) (answer *httpapi.Error, internal error) {
+	if e := Translate(err); e != nil {
+		return e, nil
+	}
+	if e, ok := errors.AsType[*httpapi.Error](err); ok {
+		return e, nil
+	}
+	switch {
+	case errors.Is(err, ErrStopping):
+		return stopping(), nil
+	case errors.Is(err, storage.ErrUnavailable):
+		return &httpapi.Error{Code: "unavailable", Message: "the answer couldn't be stored; try again", RetryAfter: refusalPause}, err
+	default:
+		return &httpapi.Error{Code: "internal", Message: "something went wrong here; the trace id helps to find out what"}, err
+	}
+}
+
+func stopping() *httpapi.Error {
+	return &httpapi.Error{
+		Status: http.StatusServiceUnavailable, Code: "stopping",
+		Message: "the server is stopping; send the request again", RetryAfter: time.Second, Cause: ErrStopping,
+	}
+}
