@@ -1,0 +1,155 @@
+package v1alpha1
+
+import (
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Condition types of a Tenant. Ready, Reconciling and Stalled follow kstatus, so that
+// `kubectl wait`, Helm and Flux understand them: Ready sums up; Reconciling is there
+// while waiting helps, Stalled while only a change of the spec, or of what it names,
+// does. Both are absent otherwise.
+const (
+	ConditionReady       = "Ready"
+	ConditionReconciling = "Reconciling"
+	ConditionStalled     = "Stalled"
+
+	// ConditionCredentialsReady: every key and credential that the spec names was read.
+	ConditionCredentialsReady = "CredentialsReady"
+	// ConditionWorkloadReady: the pods run and serve the document that was written last.
+	ConditionWorkloadReady = "WorkloadReady"
+	// ConditionRouteAccepted: the Gateway took the HTTPRoute. Absent without a gateway.
+	ConditionRouteAccepted = "RouteAccepted"
+	// ConditionModelReady: the default chat model answered when it was last asked. A
+	// Tenant whose model fails is Ready all the same: its API answers, with errors.
+	ConditionModelReady = "ModelReady"
+	// ConditionBudgetOK: the month's spending is within the budget. Absent without one.
+	ConditionBudgetOK = "BudgetOK"
+	// ConditionStatePersistent: the data outlives the pod.
+	ConditionStatePersistent = "StatePersistent"
+	// ConditionStateStoreReachable: the pods can read and write their state.
+	ConditionStateStoreReachable = "StateStoreReachable"
+)
+
+// Reasons of conditions. Scripts may match them: a reason never changes its meaning.
+const (
+	ReasonReady     = "Ready"
+	ReasonSuspended = "Suspended"
+
+	// Waiting helps, or the thing that is named appears.
+	ReasonClassNotFound      = "ClassNotFound"
+	ReasonSecretNotFound     = "SecretNotFound"
+	ReasonSecretKeyMissing   = "SecretKeyMissing"
+	ReasonKeyTooShort        = "KeyTooShort"
+	ReasonKeyNotUnique       = "KeyNotUnique"
+	ReasonTokenMalformed     = "TokenMalformed"
+	ReasonAccountNotFound    = "AccountNotFound"
+	ReasonAccountNotAllowed  = "AccountNotAllowed"
+	ReasonCredentialsRead    = "CredentialsRead"
+	ReasonApplying           = "Applying"
+	ReasonRollingOut         = "RollingOut"
+	ReasonImagePullFailed    = "ImagePullFailed"
+	ReasonPodCrashing        = "PodCrashing"
+	ReasonPodRefused         = "PodRefused"
+	ReasonUnschedulable      = "Unschedulable"
+	ReasonVolumePending      = "VolumePending"
+	ReasonConfigNotLoaded    = "ConfigNotLoaded"
+	ReasonConfigRefused      = "ConfigRefused"
+	ReasonStatusUnreachable  = "StatusUnreachable"
+	ReasonStateStoreFailing  = "StateStoreFailing"
+	ReasonNamespaceDeleting  = "NamespaceDeleting"
+	ReasonRouteNotAccepted   = "RouteNotAccepted"
+	ReasonRoutePending       = "RoutePending"
+	ReasonRouteAccepted      = "RouteAccepted"
+	ReasonGatewayAPIMissing  = "GatewayAPIMissing"
+	ReasonModelUnknown       = "ModelNotAsked"
+	ReasonModelAnswers       = "ModelAnswers"
+	ReasonExtractive         = "Extractive"
+	ReasonWithinBudget       = "WithinBudget"
+	ReasonBudgetExceeded     = "BudgetExceeded"
+	ReasonPersistent         = "Persistent"
+	ReasonEphemeral          = "Ephemeral"
+	ReasonStateStoreAnswers  = "StateStoreAnswers"
+	ReasonDeletingWithVolume = "Deleting"
+
+	// Only a change helps.
+	ReasonHostConflict       = "HostConflict"
+	ReasonTenantIDConflict   = "TenantIDConflict"
+	ReasonChildConflict      = "ChildConflict"
+	ReasonChildRefused       = "ChildRefused"
+	ReasonLimitAboveClass    = "LimitAboveClass"
+	ReasonModelNotAllowed    = "ModelNotAllowed"
+	ReasonReplicasAboveClass = "ReplicasAboveClass"
+	ReasonResourcesAbove     = "ResourcesAboveClass"
+	ReasonHostNotAllowed     = "HostNotAllowed"
+	ReasonPodPatchRefused    = "PodPatchRefused"
+	ReasonDocumentRefused    = "DocumentRefused"
+)
+
+// MarkReady says that the pods serve what the spec asks for.
+func (t *Tenant) MarkReady(message string) {
+	t.Unmark(ConditionReconciling)
+	t.Unmark(ConditionStalled)
+	t.MarkTrue(ConditionReady, ReasonReady, message)
+}
+
+// MarkReconciling says that the tenant isn't as its spec asks yet, and will be without
+// a change of the spec.
+func (t *Tenant) MarkReconciling(reason, message string) {
+	t.Unmark(ConditionStalled)
+	t.MarkTrue(ConditionReconciling, reason, message)
+	t.MarkFalse(ConditionReady, reason, message)
+}
+
+// MarkStalled says that only a change of the spec, or of what the message names, helps.
+func (t *Tenant) MarkStalled(reason, message string) {
+	t.Unmark(ConditionReconciling)
+	t.MarkTrue(ConditionStalled, reason, message)
+	t.MarkFalse(ConditionReady, reason, message)
+}
+
+// MarkSuspended says that the tenant is stopped because its spec says so. It isn't
+// Ready, since nobody answers, and nothing is under way or broken.
+func (t *Tenant) MarkSuspended(message string) {
+	t.Unmark(ConditionReconciling)
+	t.Unmark(ConditionStalled)
+	t.MarkFalse(ConditionReady, ReasonSuspended, message)
+}
+
+// MarkTrue sets a condition to True.
+func (t *Tenant) MarkTrue(condition, reason, message string) {
+	t.mark(condition, metav1.ConditionTrue, reason, message)
+}
+
+// MarkFalse sets a condition to False.
+func (t *Tenant) MarkFalse(condition, reason, message string) {
+	t.mark(condition, metav1.ConditionFalse, reason, message)
+}
+
+// MarkUnknown sets a condition to Unknown.
+func (t *Tenant) MarkUnknown(condition, reason, message string) {
+	t.mark(condition, metav1.ConditionUnknown, reason, message)
+}
+
+// Unmark removes a condition that doesn't apply.
+func (t *Tenant) Unmark(condition string) {
+	meta.RemoveStatusCondition(&t.Status.Conditions, condition)
+}
+
+// Condition gives the condition of a type, nil if there is none.
+func (t *Tenant) Condition(condition string) *metav1.Condition {
+	return meta.FindStatusCondition(t.Status.Conditions, condition)
+}
+
+// maxMessage is the longest message that the API accepts in a condition, in bytes.
+const maxMessage = 32768
+
+func (t *Tenant) mark(condition string, status metav1.ConditionStatus, reason, message string) {
+	if len(message) > maxMessage {
+		message = message[:maxMessage]
+	}
+	meta.SetStatusCondition(&t.Status.Conditions, metav1.Condition{
+		Type: condition, Status: status, Reason: reason, Message: message,
+		ObservedGeneration: t.Generation,
+	})
+}
