@@ -19,7 +19,7 @@ type Answer struct {
 	ownUsage            bool
 	noUsage, noDone     bool
 	native, whole, crlf bool
-	hang                bool
+	hang, drop          bool
 	cutAfter, endAfter  int
 	pieces              int
 	before              <-chan struct{}
@@ -47,6 +47,11 @@ func Sends(contentType, body string) Answer {
 // Hangs takes the call and never answers, until the client goes away.
 func Hangs() Answer {
 	return Answer{hang: true, cutAfter: -1, endAfter: -1}
+}
+
+// Drops takes the call and breaks the connection without a byte of an answer.
+func Drops() Answer {
+	return Answer{drop: true, cutAfter: -1, endAfter: -1}
 }
 
 // With adds header names and values by turns.

@@ -22,6 +22,9 @@ func (p play) run() {
 		p.wait(nil)
 		return
 	}
+	if p.a.drop {
+		panic(http.ErrAbortHandler)
+	}
 	if p.a.before != nil && !p.wait(p.a.before) {
 		return
 	}
