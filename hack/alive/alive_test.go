@@ -1,4 +1,4 @@
-package main
+package alive_test
 
 import (
 	"bytes"
@@ -7,33 +7,35 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/crispy-enigma/crispy-enigma/hack/alive"
 )
 
 func TestRunFindsAPlantedSecretAndCutsItOut(t *testing.T) {
 	var out bytes.Buffer
-	planted := "key=ce_" + Canary + "_1"
-	found, err := Run(t.Context(), &out, "echo", time.Minute, []string{"sh", "-c", "echo fine; echo '" + planted + "' >&2"})
+	planted := "key=ce_" + alive.Canary + "_1"
+	found, err := alive.Run(t.Context(), &out, "echo", time.Minute, []string{"sh", "-c", "echo fine; echo '" + planted + "' >&2"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if found != 1 {
 		t.Errorf("found %d lines with a secret, want 1", found)
 	}
-	if strings.Contains(out.String(), Canary) || !strings.Contains(out.String(), "fine") {
+	if strings.Contains(out.String(), alive.Canary) || !strings.Contains(out.String(), "fine") {
 		t.Errorf("output is %q", out.String())
 	}
 }
 
 func TestRunPassesTheExitCodeOn(t *testing.T) {
 	var exit *exec.ExitError
-	if _, err := Run(t.Context(), &bytes.Buffer{}, "sh", time.Minute, []string{"sh", "-c", "exit 3"}); !errors.As(err, &exit) || exit.ExitCode() != 3 {
+	if _, err := alive.Run(t.Context(), &bytes.Buffer{}, "sh", time.Minute, []string{"sh", "-c", "exit 3"}); !errors.As(err, &exit) || exit.ExitCode() != 3 {
 		t.Errorf("got %v, want exit code 3", err)
 	}
 }
 
 func TestRunSpeaksForASilentCommand(t *testing.T) {
 	var out bytes.Buffer
-	if _, err := Run(t.Context(), &out, "quiet one", 20*time.Millisecond, []string{"sh", "-c", "sleep 0.3"}); err != nil {
+	if _, err := alive.Run(t.Context(), &out, "quiet one", 20*time.Millisecond, []string{"sh", "-c", "sleep 0.3"}); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(out.String(), "quiet one: still running") {
