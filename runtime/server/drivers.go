@@ -1,0 +1,108 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+
+	"github.com/crispy-enigma/crispy-enigma/api/tenantconfig"
+	"github.com/crispy-enigma/crispy-enigma/runtime/ai"
+	"github.com/crispy-enigma/crispy-enigma/runtime/ai/embedded"
+	"github.com/crispy-enigma/crispy-enigma/runtime/ai/openai"
+	"github.com/crispy-enigma/crispy-enigma/runtime/ai/workersai"
+	"github.com/crispy-enigma/crispy-enigma/runtime/storage"
+	"github.com/crispy-enigma/crispy-enigma/runtime/storage/memory"
+	"github.com/crispy-enigma/crispy-enigma/runtime/telemetry"
+	"github.com/crispy-enigma/crispy-enigma/runtime/tenancy"
+)
+
+// openStore opens the state driver that the document names.
+func openStore(_ context.Context, state tenantconfig.State, _ *slog.Logger) (storage.Store, error) {
+	switch state.Driver {
+	case tenantconfig.StateMemory:
+		return memory.New(memory.Options{}), nil
+	default:
+		return nil, fmt.Errorf("state.driver: this build has no driver %q", state.Driver)
+	}
+}
+
+// upstreams keeps each tenant's driver. All share one transport, so a new driver
+// finds the old one's connections.
+type upstreams struct {
+	transport *http.Transport
+	metrics   *telemetry.Metrics
+	logger    *slog.Logger
+	byTenant  sync.Map // tenancy.ID → *telemetry.Upstream
+}
+
+func newUpstreams(transport *http.Transport, metrics *telemetry.Metrics, logger *slog.Logger) *upstreams {
+	return &upstreams{transport: transport, metrics: metrics, logger: logger}
+}
+
+// apply makes the driver that t's document names. Calls under way go on with the one
+// that they began with.
+func (u *upstreams) apply(t *tenancy.Tenant) error {
+	driver, err := u.open(t)
+	if err != nil {
+		return fmt.Errorf("upstream: %w", err)
+	}
+	u.byTenant.Store(t.ID, u.metrics.Watch(driver, t.Config.Models.Chat))
+	return nil
+}
+
+// Chatter implements chat.Models.
+func (u *upstreams) Chatter(t *tenancy.Tenant) ai.Chatter { return u.watched(t.ID) }
+
+func (u *upstreams) watched(t tenancy.ID) *telemetry.Upstream {
+	v, ok := u.byTenant.Load(t)
+	if !ok {
+		panic("server: a tenant without upstream: " + t.String())
+	}
+	return v.(*telemetry.Upstream)
+}
+
+func (u *upstreams) open(t *tenancy.Tenant) (ai.Chatter, error) {
+	up := t.Config.Upstream
+	switch up.Type {
+	case tenantconfig.UpstreamEmbedded:
+		return embedded.New(), nil
+	case tenantconfig.UpstreamOpenAI:
+		return openai.New(openai.Options{BaseURL: up.BaseURL, Credential: u.credential(t), Transport: u.transport})
+	case tenantconfig.UpstreamWorkersAI:
+		return workersai.New(workersai.Options{
+			AccountID: up.AccountID, GatewayID: up.Gateway.ID, CacheTTLSeconds: up.Gateway.CacheTTLSeconds,
+			CollectLogs: up.Gateway.CollectLogs, Environment: t.Config.Tenant.Environment,
+			BaseURL: up.BaseURL, Credential: u.credential(t), Transport: u.transport,
+		})
+	default:
+		return nil, fmt.Errorf("type: this build has no driver %q", up.Type)
+	}
+}
+
+// credential reads the token of this snapshot. One that isn't there yet is no reason
+// not to start: calls fail as unauthorized until it comes, which makes a new snapshot.
+func (u *upstreams) credential(t *tenancy.Tenant) func() string {
+	name := t.Config.Upstream.CredentialsFile
+	if name == "" {
+		return nil
+	}
+	token, err := t.Secret(name)
+	if errors.Is(err, tenancy.ErrNoSecret) {
+		u.logger.Warn("the upstream's credential is missing: its calls will be refused", "tenant", t.ID.String(), "file", name)
+	} else if err != nil {
+		u.logger.Warn("reading the upstream's credential", "tenant", t.ID.String(), "file", name, "error", err)
+	}
+	return func() string { return token }
+}
+
+// close lets go of idle connections.
+func (u *upstreams) close() { u.transport.CloseIdleConnections() }
+
+// modelsOf are the models that get metric series of their own.
+func modelsOf(cfg *tenantconfig.Config) []string {
+	models := append([]string{cfg.Models.Chat}, cfg.Models.Fallbacks...)
+	return append(models, cfg.Models.Allowed...)
+}
