@@ -2,7 +2,12 @@ package httpapi
 
 import (
 	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"log/slog"
 	"net/http"
+	"strings"
 
 	"github.com/crispy-enigma/crispy-enigma/api/tenantconfig"
 )
@@ -17,7 +22,85 @@ type OpsOptions struct {
 	StatusToken func() (string, error)
 	// Metrics serves /metrics, if given.
 	Metrics http.Handler
+	// Logger gets why the process isn't ready. Default discards.
+	Logger *slog.Logger
 }
 
-// Ops serves /healthz, /readyz, /status and /metrics.
-func Ops(o OpsOptions) http.Handler { return http.NotFoundHandler() }
+// Ops serves /healthz, /readyz, /status and /metrics. It belongs on a listener that
+// tenants can't reach.
+func Ops(o OpsOptions) http.Handler {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		plain(w, http.StatusOK, "ok")
+	})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		if err := o.Ready(r.Context()); err != nil {
+			o.Logger.Warn("not ready", slog.Any("error", err))
+			plain(w, http.StatusServiceUnavailable, "not ready")
+			return
+		}
+		plain(w, http.StatusOK, "ok")
+	})
+	mux.HandleFunc("GET "+tenantconfig.StatusPath, func(w http.ResponseWriter, r *http.Request) {
+		o.status(w, r)
+	})
+	if o.Metrics != nil {
+		mux.Handle("GET /metrics", o.Metrics)
+	}
+	return mux
+}
+
+func (o OpsOptions) status(w http.ResponseWriter, r *http.Request) {
+	token, err := o.StatusToken()
+	if err != nil || token == "" {
+		o.Logger.Warn("status is closed: there is no status token", slog.Any("error", err))
+		plain(w, http.StatusServiceUnavailable, "there is no status token beside the tenant document")
+		return
+	}
+	if !bearerIs(r.Header, token) {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+		plain(w, http.StatusUnauthorized, "send the status token as Authorization: Bearer TOKEN")
+		return
+	}
+	body, err := json.Marshal(o.Status(r.Context()))
+	if err != nil {
+		o.Logger.Error("writing the status", slog.Any("error", err))
+		plain(w, http.StatusInternalServerError, "the status could not be written")
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	_, _ = w.Write(body)
+}
+
+// bearerIs compares digests, so that the time tells nothing of the token, its length
+// included.
+func bearerIs(h http.Header, token string) bool {
+	sent, ok := single(h["Authorization"])
+	scheme, value, _ := strings.Cut(sent, " ")
+	if !ok || !strings.EqualFold(scheme, "bearer") {
+		return false
+	}
+	have, want := sha256.Sum256([]byte(strings.TrimSpace(value))), sha256.Sum256([]byte(token))
+	return subtle.ConstantTimeCompare(have[:], want[:]) == 1
+}
+
+func single(values []string) (string, bool) {
+	if len(values) != 1 {
+		return "", false
+	}
+	return values[0], true
+}
+
+func plain(w http.ResponseWriter, status int, text string) {
+	h := w.Header()
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(text + "\n"))
+}
