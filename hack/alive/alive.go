@@ -5,14 +5,12 @@ package alive
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -23,11 +21,9 @@ const Canary = "c4nary"
 const Silence = 8 * time.Second
 
 // Run runs a command, copies what it prints to out line by line, and returns how
-// many lines held a planted secret; those are printed with the secret cut out.
-func Run(ctx context.Context, out io.Writer, name string, quiet time.Duration, command []string) (int, error) {
-	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = 10 * time.Second
+// many lines held a planted secret; those are printed with the secret cut out. name
+// is what the signs of life call the command.
+func Run(out io.Writer, name string, quiet time.Duration, cmd *exec.Cmd) (int, error) {
 	read, write, err := os.Pipe()
 	if err != nil {
 		return 0, err

@@ -14,7 +14,7 @@ import (
 func TestRunFindsAPlantedSecretAndCutsItOut(t *testing.T) {
 	var out bytes.Buffer
 	planted := "key=ce_" + alive.Canary + "_1"
-	found, err := alive.Run(t.Context(), &out, "echo", time.Minute, []string{"sh", "-c", "echo fine; echo '" + planted + "' >&2"})
+	found, err := alive.Run(&out, "echo", time.Minute, exec.CommandContext(t.Context(), "sh", "-c", "echo fine; echo '" + planted + "' >&2"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,14 +28,14 @@ func TestRunFindsAPlantedSecretAndCutsItOut(t *testing.T) {
 
 func TestRunPassesTheExitCodeOn(t *testing.T) {
 	var exit *exec.ExitError
-	if _, err := alive.Run(t.Context(), &bytes.Buffer{}, "sh", time.Minute, []string{"sh", "-c", "exit 3"}); !errors.As(err, &exit) || exit.ExitCode() != 3 {
+	if _, err := alive.Run(&bytes.Buffer{}, "sh", time.Minute, exec.CommandContext(t.Context(), "sh", "-c", "exit 3")); !errors.As(err, &exit) || exit.ExitCode() != 3 {
 		t.Errorf("got %v, want exit code 3", err)
 	}
 }
 
 func TestRunSpeaksForASilentCommand(t *testing.T) {
 	var out bytes.Buffer
-	if _, err := alive.Run(t.Context(), &out, "quiet one", 20*time.Millisecond, []string{"sh", "-c", "sleep 0.3"}); err != nil {
+	if _, err := alive.Run(&out, "quiet one", 20*time.Millisecond, exec.CommandContext(t.Context(), "sh", "-c", "sleep 0.3")); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(out.String(), "quiet one: still running") {

@@ -18,6 +18,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/crispy-enigma/crispy-enigma/hack/alive"
 )
@@ -35,7 +36,10 @@ func main() {
 	if *name == "" {
 		*name = strings.Join(flag.Args()[:min(2, flag.NArg())], " ")
 	}
-	found, err := alive.Run(ctx, os.Stdout, *name, alive.Silence, flag.Args())
+	cmd := exec.CommandContext(ctx, flag.Arg(0), flag.Args()[1:]...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 10 * time.Second
+	found, err := alive.Run(os.Stdout, *name, alive.Silence, cmd)
 	var exit *exec.ExitError
 	switch {
 	case *canaries && found > 0:
