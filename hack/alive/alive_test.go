@@ -14,7 +14,7 @@ import (
 func TestRunFindsAPlantedSecretAndCutsItOut(t *testing.T) {
 	var out bytes.Buffer
 	planted := "key=ce_" + alive.Canary + "_1"
-	found, err := alive.Run(&out, "echo", time.Minute, exec.CommandContext(t.Context(), "sh", "-c", "echo fine; echo '" + planted + "' >&2"))
+	found, err := alive.Run(&out, "echo", time.Minute, exec.CommandContext(t.Context(), "sh", "-c", "echo fine; echo '"+planted+"' >&2"))
 	if err != nil {
 		t.Fatal(err)
 	}
