@@ -12,7 +12,7 @@ import (
 const FieldOwner = "crispy-enigma"
 
 // Object is a typed apply configuration of client-go or of the Gateway API.
-type Object interface {
+type Object = interface {
 	runtime.ApplyConfiguration
 	GetAPIVersion() *string
 	GetKind() *string
