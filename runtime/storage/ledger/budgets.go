@@ -165,9 +165,6 @@ func (b *budgetBook) sweep(now time.Time) {
 	}
 }
 
-// HasChanged tells whether Changed would return rows.
-func (b *Budgets) HasChanged() bool { return b.changes.any() }
-
 // Changed returns the budgets that changed since the last call.
 func (b *Budgets) Changed() []BudgetRow {
 	var rows []BudgetRow

@@ -59,9 +59,3 @@ func (c *changes[R]) drain() []*R {
 	c.mu.Unlock()
 	return rows
 }
-
-func (c *changes[R]) any() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.rows) > 0
-}

@@ -180,9 +180,6 @@ func (u *Usage) Forget(before time.Time) {
 	}
 }
 
-// HasChanged tells whether Changed would return rows.
-func (u *Usage) HasChanged() bool { return u.changes.any() }
-
 // Changed returns the buckets that changed since the last call.
 func (u *Usage) Changed() []UsageRow {
 	var rows []UsageRow

@@ -250,9 +250,6 @@ func (k *windowKey) live(at int64) bool {
 	return false
 }
 
-// HasChanged tells whether Changed would return rows.
-func (w *Windows) HasChanged() bool { return w.changes.any() }
-
 // Changed returns the windows that were taken from since the last call.
 func (w *Windows) Changed() []WindowRow {
 	var rows []WindowRow

@@ -1,0 +1,13 @@
+// Package embedded is the persistent driver of one process: one SQLite file,
+// state.db, in a directory that no other process may use at the same time.
+//
+// Promise: Append, Delete, Expire and Reserve return when what they did is on the
+// disk, at least one fdatasync after it was written; writes that come together share
+// one transaction and one fdatasync. Takes, settlements and usage are decided in
+// memory and ride on the next commit, within a second. A reservation that was never
+// settled counts as spent after a crash. Reads never wait for the writer.
+//
+// A disk that is full, read-only or broken makes writes storage.ErrUnavailable, with
+// the reason in Health, and heals without a restart. A file that is corrupt, or
+// written by a newer version, is refused when it is opened, and never altered.
+package embedded

@@ -1,0 +1,102 @@
+package embedded
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+
+	// The driver "sqlite": SQLite in pure Go.
+	_ "modernc.org/sqlite"
+)
+
+// schemaVersion is the file's PRAGMA user_version. A change of the schema adds a step
+// to migrations; a file is never read by a binary older than its writer.
+const schemaVersion = 1
+
+// migrations[i] takes a file from version i to i+1.
+//
+// A message's id is its session's id << 32 plus its number in the session, so that
+// histories are ranges of the table itself. Times are Unix milliseconds.
+var migrations = []string{`
+CREATE TABLE sessions (
+  id INTEGER PRIMARY KEY,
+  tenant TEXT NOT NULL, session TEXT NOT NULL, caller TEXT NOT NULL,
+  created INTEGER NOT NULL, updated INTEGER NOT NULL,
+  first INTEGER NOT NULL, next INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX sessions_by_name ON sessions (tenant, session, caller);
+CREATE INDEX sessions_by_caller ON sessions (tenant, caller, updated);
+CREATE INDEX sessions_by_update ON sessions (tenant, updated);
+CREATE TABLE messages (
+  id INTEGER PRIMARY KEY,
+  tenant TEXT NOT NULL, role TEXT NOT NULL, content TEXT NOT NULL,
+  at INTEGER NOT NULL, tokens INTEGER NOT NULL, partial INTEGER NOT NULL
+) STRICT;
+CREATE TABLE windows (
+  tenant TEXT NOT NULL, key TEXT NOT NULL, name TEXT NOT NULL,
+  length_ns INTEGER NOT NULL, until INTEGER NOT NULL, takes BLOB NOT NULL,
+  PRIMARY KEY (tenant, key, name)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE budgets (
+  tenant TEXT NOT NULL, name TEXT NOT NULL,
+  used INTEGER NOT NULL, reserved INTEGER NOT NULL, until INTEGER NOT NULL,
+  PRIMARY KEY (tenant, name)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE usage (
+  tenant TEXT NOT NULL, minute INTEGER NOT NULL,
+  model TEXT NOT NULL, feature TEXT NOT NULL, outcome TEXT NOT NULL,
+  calls INTEGER NOT NULL, tokens_in INTEGER NOT NULL, tokens_out INTEGER NOT NULL,
+  micro_usd INTEGER NOT NULL, latency_ns INTEGER NOT NULL,
+  PRIMARY KEY (tenant, minute, model, feature, outcome)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE probe (id INTEGER PRIMARY KEY, at INTEGER NOT NULL) STRICT;
+`}
+
+const pageBytes = 4096
+
+// dsn of a connection. The writer syncs at every commit; cache sizes are small since
+// an idle tenant should cost little.
+func dsn(path string, write bool, maxBytes int64) string {
+	q := url.Values{}
+	pragma := func(p string) { q.Add("_pragma", p) }
+	pragma("busy_timeout(2000)")
+	pragma("temp_store(MEMORY)")
+	if write {
+		q.Set("mode", "rwc")
+		pragma("page_size(" + strconv.Itoa(pageBytes) + ")")
+		pragma("journal_mode(WAL)")
+		pragma("synchronous(FULL)")
+		pragma("cache_size(-2048)")
+		pragma("journal_size_limit(8388608)")
+		if maxBytes > 0 {
+			pragma("max_page_count(" + strconv.FormatInt(max(1, maxBytes/pageBytes), 10) + ")")
+		}
+	} else {
+		q.Set("mode", "ro")
+		pragma("cache_size(-1024)")
+	}
+	return (&url.URL{Scheme: "file", Path: path, RawQuery: q.Encode()}).String()
+}
+
+// migrate brings the file to schemaVersion, all steps in one transaction each.
+func migrate(ctx context.Context, c *sql.Conn) error {
+	var have int
+	if err := c.QueryRowContext(ctx, "PRAGMA user_version").Scan(&have); err != nil {
+		return fmt.Errorf("reading the version: %w", err)
+	}
+	if have > schemaVersion {
+		return fmt.Errorf("%w: it has version %d and this binary knows %d; run the newer binary again, or restore a backup made before the upgrade",
+			ErrNewer, have, schemaVersion)
+	}
+	for ; have < schemaVersion; have++ {
+		step := fmt.Sprintf("BEGIN IMMEDIATE;%sPRAGMA user_version=%d;COMMIT", migrations[have], have+1)
+		if _, err := c.ExecContext(ctx, step); err != nil {
+			_, rollback := c.ExecContext(ctx, "ROLLBACK")
+			return fmt.Errorf("migrating to version %d: %w", have+1, errors.Join(err, rollback))
+		}
+	}
+	return nil
+}
