@@ -69,6 +69,10 @@ func (s *stream) Close() error {
 
 func (s *stream) Next() (ai.Chunk, error) {
 	for s.over == nil {
+		// What is buffered isn't given to a caller that has ended the call.
+		if err := s.k.ctx.Err(); err != nil {
+			return s.broken(err)
+		}
 		e, err := s.events.Next()
 		if err != nil {
 			return s.broken(err)
