@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -86,9 +87,11 @@ type exchange struct {
 	chatter               ai.Chatter
 	prompt                []ai.Message
 	promptTokens          int
-	admission             *limits.Admission
-	asked                 time.Time
-	billed                bool
+	// latest is the time of the newest message before this one.
+	latest    time.Time
+	admission *limits.Admission
+	asked     time.Time
+	billed    bool
 	// used is what was billed.
 	used ai.Usage
 }
@@ -162,9 +165,11 @@ func (x *exchange) keep(ctx context.Context, answer string, u ai.Usage, partial 
 	defer recovered("keeping the conversation", &err)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
+	// Pages of history are cut by time, so messages follow each other in time as in
+	// order, and never share a millisecond. That is why the question has the time at
+	// which it was kept: another request may have been kept since it was asked.
 	said := x.feature.now()
-	// Pages of history are cut by time, so the two never share a millisecond.
-	if least := x.asked.Add(time.Millisecond); said.Before(least) {
+	if least := x.latest.Add(2 * time.Millisecond); said.Before(least) {
 		said = least
 	}
 	a := storage.Message{Role: storage.RoleAssistant, Content: answer, At: said, Partial: partial}
@@ -172,7 +177,7 @@ func (x *exchange) keep(ctx context.Context, answer string, u ai.Usage, partial 
 		a.Tokens = u.Out
 	}
 	err = x.feature.history.Append(ctx, x.tenant.ID, x.owner, x.session,
-		[]storage.Message{{Role: storage.RoleUser, Content: x.message, At: x.asked}, a},
+		[]storage.Message{{Role: storage.RoleUser, Content: x.message, At: said.Add(-time.Millisecond)}, a},
 		storage.Keep{MaxMessages: x.tenant.Config.Sessions.MaxMessages})
 	if err != nil {
 		return fmt.Errorf("keeping the conversation: %w", err)
@@ -180,11 +185,18 @@ func (x *exchange) keep(ctx context.Context, answer string, u ai.Usage, partial 
 	return nil
 }
 
-// recovered is deferred, and turns a panic into *err.
+// recovered is deferred, and turns a panic into *err. The panic's own text is left out
+// unless the Go runtime wrote it: it could hold what was said.
 func recovered(doing string, err *error) {
-	if v := recover(); v != nil {
-		*err = fmt.Errorf("%s: panic: %v\n%s", doing, v, debug.Stack())
+	v := recover()
+	if v == nil {
+		return
 	}
+	what := fmt.Sprintf("%T", v)
+	if trap, ok := v.(runtime.Error); ok {
+		what = trap.Error()
+	}
+	*err = fmt.Errorf("%s: panic: %s\n%s", doing, what, debug.Stack())
 }
 
 // storeTimeout bounds an append, which may outlive its request.

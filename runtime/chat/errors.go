@@ -7,7 +7,6 @@ import (
 
 	"github.com/crispy-enigma/crispy-enigma/runtime/ai"
 	"github.com/crispy-enigma/crispy-enigma/runtime/httpapi"
-	"github.com/crispy-enigma/crispy-enigma/runtime/storage"
 )
 
 // ErrStopping is the cause with which the server ends the contexts of requests that
@@ -60,32 +59,15 @@ func Translate(err error) *httpapi.Error {
 		out.Code = "ai_truncated"
 		out.Message = "the answer was cut off before its end; try again"
 	case ai.KindCanceled:
-		return nil
+		// Counted and logged; nobody is there to be told.
+		out.Status, out.Code, out.Message = 499, "client_gone", "the client closed the connection"
 	default:
 		out.Message = "the model's answer made no sense; try again"
 	}
 	return out
 }
 
-// asAnswer says how a failure is told to a client. internal is nil unless the error
-// is our accident, to be logged.
-func asAnswer(err error) (answer *httpapi.Error, internal error) {
-	if e := Translate(err); e != nil {
-		return e, nil
-	}
-	if e, ok := errors.AsType[*httpapi.Error](err); ok {
-		return e, nil
-	}
-	switch {
-	case errors.Is(err, ErrStopping):
-		return stopping(), nil
-	case errors.Is(err, storage.ErrUnavailable):
-		return &httpapi.Error{Code: "unavailable", Message: "the answer couldn't be stored; try again", RetryAfter: refusalPause}, err
-	default:
-		return &httpapi.Error{Code: "internal", Message: "something went wrong here; the trace id helps to find out what"}, err
-	}
-}
-
+// stopping is what a request is told that the server can't wait for any more.
 func stopping() *httpapi.Error {
 	return &httpapi.Error{
 		Status: http.StatusServiceUnavailable, Code: "stopping",

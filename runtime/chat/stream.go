@@ -153,7 +153,7 @@ func (s *streaming) end(ctx context.Context, w *httpapi.EventWriter, err error) 
 	if kept := s.keep(ctx, text, s.used, err != nil); kept != nil && err == nil {
 		err = kept
 	} else if kept != nil {
-		s.log("partial answer not kept", kept)
+		s.feature.logger.Error("partial answer not kept", "tenant", s.tenant.ID.String(), "trace_id", s.trace, "error", kept)
 	}
 	if outcome == telemetry.OutcomeCanceled && !errors.Is(context.Cause(ctx), ErrStopping) {
 		return // nobody is there to be told
@@ -163,14 +163,7 @@ func (s *streaming) end(ctx context.Context, w *httpapi.EventWriter, err error) 
 		w.Event("done", doneEvent{Done: true, Usage: usage, Sources: noSources})
 		return
 	}
-	answer, internal := asAnswer(s.refused(ctx, err))
-	if internal != nil {
-		s.log("chat stream failed", internal)
-	}
+	answer := w.Explain(s.refused(ctx, err))
 	w.Event("error", errorEvent{Code: answer.Code, Message: answer.Message, TraceID: s.trace, RetryAfterMs: answer.RetryAfter.Milliseconds()})
 	w.Event("done", failedDoneEvent{Done: true, Error: answer.Code, Usage: usage})
-}
-
-func (s *streaming) log(what string, err error) {
-	s.feature.logger.Error(what, "tenant", s.tenant.ID.String(), "trace", s.trace, "error", err)
 }

@@ -135,7 +135,7 @@ func (g *Gate) giveBack(ctx context.Context, c httpapi.Call, r rates, taken stor
 		return
 	}
 	if err := g.windows.Return(context.WithoutCancel(ctx), c.Tenant.ID, c.Caller.ID(), r.windows, now); err != nil {
-		g.opts.Logger.Warn("returning a rate take", "tenant", c.Tenant.ID.String(), "trace", c.TraceID, "error", err)
+		g.opts.Logger.Warn("returning a rate take", "tenant", c.Tenant.ID.String(), "trace_id", c.TraceID, "error", err)
 	} else {
 		taken.Remaining++
 	}

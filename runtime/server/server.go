@@ -134,11 +134,12 @@ func (s *Server) wire() {
 	s.stop = stop
 	s.api = httpapi.Server(s.requests.through(door), s.logger)
 	s.api.BaseContext = func(net.Listener) context.Context { return base }
-	s.ops = httpapi.Server(httpapi.Ops(httpapi.OpsOptions{
+	s.ops = httpapi.OpsServer(httpapi.Ops(httpapi.OpsOptions{
 		Ready:       s.ready,
 		Status:      s.status,
 		StatusToken: s.statusToken,
 		Metrics:     s.metrics.Handler(),
+		Logger:      s.logger,
 	}), s.logger)
 }
 
@@ -186,7 +187,7 @@ func serve(srv *http.Server, l net.Listener) error {
 func (s *Server) observe(o httpapi.Observation) {
 	s.metrics.Observe(o)
 	if s.logger.Enabled(context.Background(), slog.LevelDebug) {
-		s.logger.Debug("request", "tenant", o.Tenant.String(), "trace", o.TraceID, "route", o.Route,
+		s.logger.Debug("request", "tenant", o.Tenant.String(), "trace_id", o.TraceID, "route", o.Route,
 			"status", o.Status, "code", o.Code, "ms", o.Duration.Milliseconds(), "bytes", o.Bytes)
 	}
 }
