@@ -18,16 +18,33 @@ const maxSecret = 64 << 10
 // while a kubelet swaps them. A document that breaks rules gives
 // tenantconfig.Violations (errors.As).
 func Load(dir string) (*Tenant, error) {
-	t, err := loadOnce(dir)
-	// A kubelet removes the old files right after it swapped the link to them, maybe
-	// between two of our reads; the next try sees the new ones.
-	for try := 0; try < 3 && errors.Is(err, fs.ErrNotExist); try++ {
-		t, err = loadOnce(dir)
+	for range 5 {
+		before := versionOf(dir)
+		t, err := loadOnce(dir)
+		// A kubelet removes the old files right after it swapped the link to them, maybe
+		// between two of our reads: a file could seem to be missing.
+		if versionOf(dir) != before {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("loading %s: %w", filepath.Join(dir, tenantconfig.DocumentFile), err)
+		}
+		return t, nil
 	}
+	return nil, fmt.Errorf("loading %s: %w", filepath.Join(dir, tenantconfig.DocumentFile), ErrChanging)
+}
+
+// ErrChanging: the directory was changed again each time before it was read.
+var ErrChanging = errors.New("it keeps changing while it is read")
+
+// versionOf names the version in force of a mounted Secret, nothing for a plain
+// directory.
+func versionOf(dir string) string {
+	version, err := os.Readlink(filepath.Join(dir, versionLink))
 	if err != nil {
-		return nil, fmt.Errorf("loading %s: %w", filepath.Join(dir, tenantconfig.DocumentFile), err)
+		return ""
 	}
-	return t, nil
+	return version
 }
 
 func loadOnce(dir string) (*Tenant, error) {
@@ -69,10 +86,13 @@ func loadOnce(dir string) (*Tenant, error) {
 	return t, nil
 }
 
-// openVersion pins one version of the directory. In a mounted Secret "..data" is a link
-// to the version in force. Nothing that is read through a Root lies outside of it.
+// versionLink is, in a mounted Secret, a link to the directory of the version in force.
+const versionLink = "..data"
+
+// openVersion pins one version of the directory. Nothing that is read through a Root
+// lies outside of it.
 func openVersion(dir string) (*os.Root, error) {
-	root, err := os.OpenRoot(filepath.Join(dir, "..data"))
+	root, err := os.OpenRoot(filepath.Join(dir, versionLink))
 	if errors.Is(err, fs.ErrNotExist) {
 		root, err = os.OpenRoot(dir)
 	}
