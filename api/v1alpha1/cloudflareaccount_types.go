@@ -49,7 +49,7 @@ type CloudflareAccountSpec struct {
 	// endpoint replaces Cloudflare's address of AI Gateway, for a proxy of your own. It
 	// receives the account's token. Default: Cloudflare's.
 	// +kubebuilder:validation:MaxLength=2048
-	// +kubebuilder:validation:XValidation:rule="isURL(self) && url(self).getScheme() in ['http', 'https'] && !self.contains('@') && !self.contains('?') && !self.contains('#')",message="spec.endpoint must be an http or https address without user name, query or fragment"
+	// +kubebuilder:validation:XValidation:rule="isURL(self) && url(self).getScheme() in ['http', 'https'] && url(self).getHostname().size() > 0 && !self.contains('@') && !self.contains('?') && !self.contains('#')",message="spec.endpoint must be an http or https address without user name, query or fragment"
 	// +optional
 	Endpoint string `json:"endpoint,omitempty"`
 	// allowedNamespaces says whose Tenants may use the account. Default: those of its

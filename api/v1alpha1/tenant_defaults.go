@@ -35,6 +35,8 @@ const (
 
 // Effective is what holds for a Tenant once its own word, its class's and the built-in
 // defaults are laid over each other. A zero limit is no limit.
+//
+// +kubebuilder:object:generate=false
 type Effective struct {
 	TenantID       string
 	Environment    Environment
@@ -67,6 +69,8 @@ type Effective struct {
 
 // EffectiveLimits are the limits in force. Zero is no limit, but for BodyBytes and
 // MessageChars, which always bound.
+//
+// +kubebuilder:object:generate=false
 type EffectiveLimits struct {
 	PerMinute      int32
 	WindowSec      int32

@@ -21,22 +21,42 @@ type Runtime struct {
 	Autoscaling *Autoscaling `json:"autoscaling,omitempty"`
 	// resources of the pod's container. Default: the class's, else requests of 50m CPU
 	// and 64Mi memory and a limit of 256Mi memory.
+	// +kubebuilder:validation:XValidation:rule="!has(self.claims) || self.claims.size() == 0",message="spec.runtime.resources.claims must be empty: the tenant's pods claim no devices; remove it"
+	// +kubebuilder:validation:XValidation:rule="!has(self.requests) || ['cpu', 'memory', 'ephemeral-storage'].all(r, !(r in self.requests) || quantity(string(self.requests[r])).compareTo(quantity('0')) >= 0)",message="spec.runtime.resources.requests must not be negative"
+	// +kubebuilder:validation:XValidation:rule="!has(self.limits) || ['cpu', 'memory', 'ephemeral-storage'].all(r, !(r in self.limits) || quantity(string(self.limits[r])).compareTo(quantity('0')) > 0)",message="spec.runtime.resources.limits must be above 0"
+	// +kubebuilder:validation:XValidation:rule="!has(self.limits) || !('memory' in self.limits) || quantity(string(self.limits['memory'])).compareTo(quantity('32Mi')) >= 0",message="spec.runtime.resources.limits.memory must be at least 32Mi: the runtime needs so much to start; a bare number is bytes, for example write 256Mi"
+	// +kubebuilder:validation:XValidation:rule="!has(self.requests) || !has(self.limits) || ['cpu', 'memory', 'ephemeral-storage'].all(r, !(r in self.requests) || !(r in self.limits) || quantity(string(self.requests[r])).compareTo(quantity(string(self.limits[r]))) <= 0)",message="spec.runtime.resources.requests must not exceed the limits of the same name"
 	// +optional
 	Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
 	// nodeSelector restricts the nodes that the pods run on. Default: none.
 	// +kubebuilder:validation:MaxProperties=32
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() <= 317 && k.matches('^([a-z0-9][-.a-z0-9]*/)?[A-Za-z0-9]([-_.A-Za-z0-9]{0,61}[A-Za-z0-9])?$'))",message="spec.runtime.nodeSelector must hold node labels, named as in kubernetes.io/arch"
 	// +optional
-	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
+	NodeSelector map[string]LabelValue `json:"nodeSelector,omitempty"`
 	// tolerations let the pods run on tainted nodes. Default: none.
 	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:XValidation:rule="self.all(t, !has(t.operator) || t.operator in ['Equal', 'Exists'])",message="spec.runtime.tolerations[].operator must be Equal or Exists"
+	// +kubebuilder:validation:XValidation:rule="self.all(t, !has(t.operator) || t.operator != 'Exists' || !has(t.value))",message="spec.runtime.tolerations[].value must be left out with operator Exists"
+	// +kubebuilder:validation:XValidation:rule="self.all(t, has(t.key) || (has(t.operator) && t.operator == 'Exists'))",message="spec.runtime.tolerations[].key is required, but with operator Exists, which then tolerates every taint"
+	// +kubebuilder:validation:XValidation:rule="self.all(t, !has(t.effect) || t.effect in ['NoSchedule', 'PreferNoSchedule', 'NoExecute'])",message="spec.runtime.tolerations[].effect must be NoSchedule, PreferNoSchedule or NoExecute; left out it is any"
+	// +kubebuilder:validation:XValidation:rule="self.all(t, !has(t.tolerationSeconds) || (has(t.effect) && t.effect == 'NoExecute'))",message="spec.runtime.tolerations[].tolerationSeconds is only for effect NoExecute"
 	// +listType=atomic
 	// +optional
 	Tolerations []corev1.Toleration `json:"tolerations,omitempty"`
 	// priorityClassName of the pods. Default: the cluster's default.
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="spec.runtime.priorityClassName must be the name of a PriorityClass: lower-case letters, digits, '-' and '.'"
 	// +optional
 	PriorityClassName string `json:"priorityClassName,omitempty"`
 }
+
+// LabelValue is the value of a label: at most 63 letters, digits, '-', '_' and '.',
+// beginning and ending with a letter or digit; or empty.
+//
+// +kubebuilder:validation:MaxLength=63
+// +kubebuilder:validation:Pattern=`^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$`
+type LabelValue string
 
 // Autoscaling bounds the number of pods.
 //

@@ -25,6 +25,7 @@ import (
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="metadata.name must be a DNS label of at most 40 characters (lower-case letters, digits and '-'): it names the tenant's Service and Deployment; choose a shorter or simpler name"
 // +kubebuilder:validation:XValidation:rule="(has(self.spec.tenantID) ? self.spec.tenantID : self.metadata.name) == (has(oldSelf.spec.tenantID) ? oldSelf.spec.tenantID : oldSelf.metadata.name)",message="spec.tenantID can't change (omitted, it is metadata.name): stored sessions and budgets are kept under it; make a new Tenant instead"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status.state) || oldSelf.status.state != 'Persistent' || !has(self.spec.state) || !has(self.spec.state.embedded) || !has(self.spec.state.embedded.ephemeral)",message="spec.state.embedded.ephemeral can't be set: the tenant already keeps its sessions on a volume, and they would be lost to it; make a new Tenant with the other state"
 type Tenant struct {
 	metav1.TypeMeta `json:",inline"`
 	// metadata is the object's standard metadata.
@@ -119,10 +120,10 @@ type TenantSpec struct {
 	CORS CORS `json:"cors,omitempty"`
 
 	// trustedProxies are the networks, in CIDR form, whose X-Forwarded-For header is
-	// believed, for example "10.0.0.0/8". Default: none. At most 32.
+	// believed, for example "10.0.0.0/8". Host bits are 0. Default: none. At most 32.
 	// +kubebuilder:validation:MaxItems=32
 	// +kubebuilder:validation:items:MaxLength=64
-	// +kubebuilder:validation:items:XValidation:rule="isCIDR(self)",message="spec.trustedProxies must hold networks in CIDR form, for example 10.0.0.0/8"
+	// +kubebuilder:validation:items:XValidation:rule="isCIDR(self) && cidr(self) == cidr(self).masked() && cidr(self).prefixLength() > 0",message="spec.trustedProxies must hold networks in CIDR form without host bits, for example 10.0.0.0/8, and not the whole Internet: any client could choose the address it is limited by"
 	// +listType=set
 	// +optional
 	TrustedProxies []string `json:"trustedProxies,omitempty"`
@@ -178,6 +179,7 @@ type ClassReference struct {
 	// name of the TenantClass.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="spec.classRef.name must be the name of a TenantClass: lower-case letters, digits, '-' and '.'"
 	Name string `json:"name"`
 }
 
@@ -186,11 +188,13 @@ type SecretKeyReference struct {
 	// name of the Secret, in the same namespace.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="name must be the name of a Secret in the same namespace: lower-case letters, digits, '-' and '.'"
 	Name string `json:"name"`
 	// key within the Secret's data. Default: token.
 	// +kubebuilder:default=token
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[-._a-zA-Z0-9]+$')",message="key must be a key of the Secret's data: letters, digits, '-', '_' and '.'"
 	// +optional
 	Key string `json:"key,omitempty"`
 }
@@ -200,10 +204,13 @@ type AccountReference struct {
 	// name of the CloudflareAccount.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="spec.upstream.accountRef.name must be the name of a CloudflareAccount: lower-case letters, digits, '-' and '.'"
 	Name string `json:"name"`
 	// namespace of the CloudflareAccount; another namespace than the Tenant's must be
 	// allowed by the account. Default: the Tenant's.
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="!format.dns1123Label().validate(self).hasValue()",message="spec.upstream.accountRef.namespace must be the name of a namespace: lower-case letters, digits and '-'"
 	// +optional
 	Namespace string `json:"namespace,omitempty"`
 }
@@ -236,10 +243,12 @@ type Upstream struct {
 	// +optional
 	Type UpstreamType `json:"type,omitempty"`
 	// baseURL of an OpenAI-compatible server, up to and with /v1, for example
-	// "http://ollama.models:11434/v1". It holds no user name, query or fragment.
+	// "http://ollama.models:11434/v1". It holds no user name, query or fragment. Default:
+	// none; it is required with type openai.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=2048
 	// +kubebuilder:validation:XValidation:rule="isURL(self) && url(self).getScheme() in ['http', 'https'] && url(self).getHostname().size() > 0 && !self.contains('@') && !self.contains('?') && !self.contains('#')",message="spec.upstream.baseURL must be an http or https address without user name, query or fragment, for example http://ollama.models:11434/v1; a key goes into spec.upstream.credentialsSecretRef"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('/chat/completions/?$')",message="spec.upstream.baseURL must end before /chat/completions, which is added to it"
 	// +optional
 	BaseURL string `json:"baseURL,omitempty"`
 	// credentialsSecretRef is the Secret with the server's bearer token, in the same
@@ -247,7 +256,7 @@ type Upstream struct {
 	// +optional
 	CredentialsSecretRef *SecretKeyReference `json:"credentialsSecretRef,omitempty"`
 	// accountRef names the CloudflareAccount whose Workers AI and AI Gateway are used.
-	// It can't change once set.
+	// It can't change once set. Default: none; it is required with type workersai.
 	// +optional
 	AccountRef *AccountReference `json:"accountRef,omitempty"`
 	// gateway sets how AI Gateway treats the tenant's calls.
@@ -269,12 +278,16 @@ type GatewaySettings struct {
 }
 
 // Models names the models that answer.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.chat) || !has(self.allowed) || self.allowed.size() == 0 || self.chat in self.allowed",message="spec.models.allowed must hold spec.models.chat: without it every request that names no model would be refused"
+// +kubebuilder:validation:XValidation:rule="!has(self.chat) || !has(self.fallbacks) || !(self.chat in self.fallbacks)",message="spec.models.fallbacks must not hold spec.models.chat: it has failed when a fallback is asked"
 type Models struct {
 	// chat is the default chat model as its server names it, for example
 	// "@cf/meta/llama-3.1-8b-instruct-fast" or "llama3.2". Default: the class's, else
 	// "builtin/extractive" with the embedded upstream.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[!-~]+$')",message="spec.models.chat must be a model's name without spaces, in ASCII"
 	// +optional
 	Chat string `json:"chat,omitempty"`
 	// fallbacks are tried in order when chat fails before its first token. Default:
@@ -282,6 +295,8 @@ type Models struct {
 	// +kubebuilder:validation:MaxItems=8
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=256
+	// +kubebuilder:validation:items:XValidation:rule="self.matches('^[!-~]+$')",message="spec.models.fallbacks must hold models' names without spaces, in ASCII"
+	// +kubebuilder:validation:XValidation:rule="self.all(f, self.exists_one(g, g == f))",message="spec.models.fallbacks must name each model once"
 	// +listType=atomic
 	// +optional
 	Fallbacks []string `json:"fallbacks,omitempty"`
@@ -290,21 +305,25 @@ type Models struct {
 	// +kubebuilder:validation:MaxItems=64
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=256
+	// +kubebuilder:validation:items:XValidation:rule="self.matches('^[!-~]+$')",message="spec.models.allowed must hold models' names without spaces, in ASCII"
 	// +listType=set
 	// +optional
 	Allowed []string `json:"allowed,omitempty"`
 }
 
 // Prompt shapes every conversation.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.system) || self.system.findAll('[{][{] *[A-Za-z_][A-Za-z0-9_]* *[}][}]', 128).all(v, has(self.variables) && v.replace('{{', ' ').replace('}}', ' ').trim() in self.variables)",message="spec.prompt.system names a {{variable}} that spec.prompt.variables doesn't hold; add its value, or write it without the double braces"
 type Prompt struct {
 	// system is the system prompt, at most 32768 characters; {{name}} is replaced by
 	// the variable of that name. Default: none.
 	// +kubebuilder:validation:MaxLength=32768
 	// +optional
 	System string `json:"system,omitempty"`
-	// variables are the values for {{name}} in system. At most 64.
+	// variables are the values for {{name}} in system: at most 64, each of at most 4096
+	// characters, with names of at most 63 letters, digits and '_'. Default: none.
 	// +kubebuilder:validation:MaxProperties=64
-	// +kubebuilder:validation:XValidation:rule="self.all(k, k.matches('^[A-Za-z_][A-Za-z0-9_]*$') && self[k].size() <= 4096)",message="spec.prompt.variables must have names of letters, digits and '_' and values of at most 4096 characters"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.matches('^[A-Za-z_][A-Za-z0-9_]{0,62}$'))",message="spec.prompt.variables must have names of at most 63 letters, digits and '_', and not begin with a digit"
 	// +optional
 	Variables map[string]PromptValue `json:"variables,omitempty"`
 	// temperature of sampling, from 0 (always the likeliest word) to 2. Default: the
@@ -338,6 +357,8 @@ const (
 )
 
 // Auth says who may call.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.keys) || self.keys.all(k, !has(k.secretRef) || self.keys.exists_one(j, has(j.secretRef) && j.secretRef.name == k.secretRef.name && j.secretRef.key == k.secretRef.key))",message="spec.auth.keys[].secretRef must differ from key to key: one value can't tell two callers apart"
 type Auth struct {
 	// mode is apiKey, or none for a tenant behind a gateway of its own that
 	// authenticates. Default: apiKey.
@@ -359,6 +380,7 @@ type Auth struct {
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.secretRef) || !has(self.rotateAfter)",message="spec.auth.keys[].rotateAfter is only for generated keys; rotate a referenced key by changing its Secret"
 // +kubebuilder:validation:XValidation:rule="!has(self.secretRef) || !has(self.revision) || self.revision == 1",message="spec.auth.keys[].revision is only for generated keys; rotate a referenced key by changing its Secret"
+// +kubebuilder:validation:XValidation:rule="!has(self.rotateAfter) || !has(self.gracePeriod) || duration(self.gracePeriod) <= duration(self.rotateAfter)",message="spec.auth.keys[].gracePeriod (24h if omitted) must not exceed rotateAfter, or old values pile up; lower it"
 type APIKey struct {
 	// name of the key, a DNS label of at most 40 characters, and its entry in the
 	// Secret of generated keys.
@@ -411,8 +433,8 @@ type CORS struct {
 	// origins that may call: exact, as in "https://app.example", or with one leading
 	// wildcard label, as in "https://*.app.example". Default: none. At most 64.
 	// +kubebuilder:validation:MaxItems=64
-	// +kubebuilder:validation:items:MaxLength=300
-	// +kubebuilder:validation:items:XValidation:rule="self.matches('^https?://([*][.])?[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:[0-9]{1,5})?$')",message="spec.cors.origins must be origins such as https://app.example or https://*.app.example, in lower case, without a path"
+	// +kubebuilder:validation:items:MaxLength=253
+	// +kubebuilder:validation:items:XValidation:rule="self.matches('^https?://([*][.])?[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?([.][a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*(:[0-9]{1,5})?$')",message="spec.cors.origins must be origins such as https://app.example or https://*.app.example, in lower case, without a path"
 	// +listType=set
 	// +optional
 	Origins []string `json:"origins,omitempty"`
@@ -429,6 +451,8 @@ type Limits struct {
 	Tokens TokenLimits `json:"tokens,omitempty"`
 	// bodyBytes is the largest request body, from 1Ki to 64Mi. Default: 1Mi.
 	// +kubebuilder:default="1Mi"
+	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:MaxLength=32
 	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self)) && quantity(string(self)).compareTo(quantity('1Ki')) >= 0 && quantity(string(self)).compareTo(quantity('64Mi')) <= 0",message="spec.limits.bodyBytes must be from 1Ki to 64Mi"
 	// +optional
 	BodyBytes *resource.Quantity `json:"bodyBytes,omitempty"`
@@ -491,7 +515,9 @@ type BudgetAction string
 type Budget struct {
 	// monthlyUSD is how much may be spent per UTC month, in US dollars, for example 50
 	// or "12.50". Spending is known for models whose price the class lists.
-	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self)) && quantity(string(self)).compareTo(quantity('0')) > 0 && quantity(string(self)).compareTo(quantity('1G')) <= 0",message="spec.budget.monthlyUSD must be an amount above 0, for example 50 or \"12.50\""
+	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self)) && quantity(string(self)).compareTo(quantity('10m')) >= 0 && quantity(string(self)).compareTo(quantity('1G')) <= 0",message="spec.budget.monthlyUSD must be an amount from 0.01 to 1000000000, for example 50 or \"12.50\""
 	MonthlyUSD resource.Quantity `json:"monthlyUSD"`
 	// onExceeded is Warn (serve on, with a condition), Throttle (a tenth of the rate
 	// limit) or Block (refuse until the month ends). Default: Block.
@@ -520,7 +546,7 @@ type Sessions struct {
 
 // State is where the tenant's data is kept.
 type State struct {
-	// embedded keeps it beside the one pod that serves the tenant.
+	// embedded keeps it beside the one pod that serves the tenant. Default: yes.
 	// +optional
 	Embedded *EmbeddedState `json:"embedded,omitempty"`
 }
@@ -548,6 +574,8 @@ type EphemeralState struct{}
 type Persistence struct {
 	// size of the volume, for example 1Gi; it can only grow. Default: 1Gi.
 	// +kubebuilder:default="1Gi"
+	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:MaxLength=32
 	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self)) && quantity(string(self)).compareTo(quantity('16Mi')) >= 0",message="spec.state.embedded.persistence.size must be at least 16Mi"
 	// +optional
 	Size resource.Quantity `json:"size,omitempty"`
@@ -555,6 +583,7 @@ type Persistence struct {
 	// change.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="storageClassName must be the name of a StorageClass: lower-case letters, digits, '-' and '.'"
 	// +optional
 	StorageClassName *string `json:"storageClassName,omitempty"`
 }
@@ -577,9 +606,10 @@ type Exposure struct {
 	// gateway attaches an HTTPRoute to a Gateway of the Gateway API.
 	// +optional
 	Gateway *GatewayReference `json:"gateway,omitempty"`
-	// ingressClassName makes an Ingress of that class.
+	// ingressClassName makes an Ingress of that class. Default: no Ingress.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="spec.exposure.ingressClassName must be the name of an IngressClass: lower-case letters, digits, '-' and '.'"
 	// +optional
 	IngressClassName *string `json:"ingressClassName,omitempty"`
 }
@@ -589,13 +619,18 @@ type GatewayReference struct {
 	// name of the Gateway.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="spec.exposure.gateway.name must be the name of a Gateway: lower-case letters, digits, '-' and '.'"
 	Name string `json:"name"`
 	// namespace of the Gateway. Default: the Tenant's.
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="!format.dns1123Label().validate(self).hasValue()",message="spec.exposure.gateway.namespace must be the name of a namespace: lower-case letters, digits and '-'"
 	// +optional
 	Namespace string `json:"namespace,omitempty"`
 	// sectionName is the Gateway's listener. Default: all that accept the route.
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="spec.exposure.gateway.sectionName must be the name of a listener: lower-case letters, digits, '-' and '.'"
 	// +optional
 	SectionName string `json:"sectionName,omitempty"`
 }

@@ -36,6 +36,12 @@ type TenantClassList struct {
 }
 
 // TenantClassSpec holds the defaults and bounds.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.limits) || !has(self.maxLimits) || !has(self.limits.perMinute) || !has(self.maxLimits.perMinute) || self.limits.perMinute <= self.maxLimits.perMinute",message="spec.limits.perMinute must not exceed spec.maxLimits.perMinute: every tenant that names none would be refused"
+// +kubebuilder:validation:XValidation:rule="!has(self.limits) || !has(self.maxLimits) || !has(self.limits.burst) || !has(self.maxLimits.burst) || self.limits.burst <= self.maxLimits.burst",message="spec.limits.burst must not exceed spec.maxLimits.burst: every tenant that names none would be refused"
+// +kubebuilder:validation:XValidation:rule="!has(self.limits) || !has(self.maxLimits) || !has(self.limits.dailyTokens) || !has(self.maxLimits.dailyTokens) || self.limits.dailyTokens <= self.maxLimits.dailyTokens",message="spec.limits.dailyTokens must not exceed spec.maxLimits.dailyTokens: every tenant that names none would be refused"
+// +kubebuilder:validation:XValidation:rule="!has(self.limits) || !has(self.maxLimits) || !has(self.limits.monthlyTokens) || !has(self.maxLimits.monthlyTokens) || self.limits.monthlyTokens <= self.maxLimits.monthlyTokens",message="spec.limits.monthlyTokens must not exceed spec.maxLimits.monthlyTokens: every tenant that names none would be refused"
+// +kubebuilder:validation:XValidation:rule="!has(self.limits) || !has(self.maxLimits) || !has(self.limits.bodyBytes) || !has(self.maxLimits.bodyBytes) || quantity(string(self.limits.bodyBytes)).compareTo(quantity(string(self.maxLimits.bodyBytes))) <= 0",message="spec.limits.bodyBytes must not exceed spec.maxLimits.bodyBytes: every tenant that names none would be refused"
 type TenantClassSpec struct {
 	// default makes this the class of Tenants that name none. If several are, the
 	// oldest counts. Default: false.
@@ -44,7 +50,9 @@ type TenantClassSpec struct {
 	Default bool `json:"default,omitempty"`
 	// image of the runtime, best by digest. Default: the operator's own
 	// --runtime-image.
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-zA-Z0-9][-a-zA-Z0-9._:/@+]*$')",message="spec.image must be an image reference, for example ghcr.io/crispy-enigma/runtime@sha256:…"
 	// +optional
 	Image string `json:"image,omitempty"`
 	// imagePullPolicy of the runtime. Default: IfNotPresent.
@@ -60,17 +68,23 @@ type TenantClassSpec struct {
 	PodPatch *runtime.RawExtension `json:"podPatch,omitempty"`
 	// resources of tenants that name none. Default: requests of 50m CPU and 64Mi
 	// memory and a limit of 256Mi memory.
+	// +kubebuilder:validation:XValidation:rule="!has(self.claims) || self.claims.size() == 0",message="spec.resources.claims must be empty: the tenant's pods claim no devices; remove it"
+	// +kubebuilder:validation:XValidation:rule="!has(self.requests) || ['cpu', 'memory', 'ephemeral-storage'].all(r, !(r in self.requests) || quantity(string(self.requests[r])).compareTo(quantity('0')) >= 0)",message="spec.resources.requests must not be negative"
+	// +kubebuilder:validation:XValidation:rule="!has(self.limits) || ['cpu', 'memory', 'ephemeral-storage'].all(r, !(r in self.limits) || quantity(string(self.limits[r])).compareTo(quantity('0')) > 0)",message="spec.resources.limits must be above 0"
+	// +kubebuilder:validation:XValidation:rule="!has(self.limits) || !('memory' in self.limits) || quantity(string(self.limits['memory'])).compareTo(quantity('32Mi')) >= 0",message="spec.resources.limits.memory must be at least 32Mi: the runtime needs so much to start; a bare number is bytes, for example write 256Mi"
+	// +kubebuilder:validation:XValidation:rule="!has(self.requests) || !has(self.limits) || ['cpu', 'memory', 'ephemeral-storage'].all(r, !(r in self.requests) || !(r in self.limits) || quantity(string(self.requests[r])).compareTo(quantity(string(self.limits[r]))) <= 0)",message="spec.resources.requests must not exceed the limits of the same name"
 	// +optional
 	Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
 	// maxResources are the largest limits a tenant may ask for, by resource name.
 	// Default: no bound.
+	// +kubebuilder:validation:XValidation:rule="['cpu', 'memory', 'ephemeral-storage'].all(r, !(r in self) || quantity(string(self[r])).compareTo(quantity('0')) > 0)",message="spec.maxResources must be above 0"
 	// +optional
 	MaxResources corev1.ResourceList `json:"maxResources,omitempty"`
 	// maxReplicas is the most pods a tenant may ask for. Default: no bound.
 	// +kubebuilder:validation:Minimum=1
 	// +optional
 	MaxReplicas *int32 `json:"maxReplicas,omitempty"`
-	// limits of tenants that name none.
+	// limits of tenants that name none. Default: 60 requests per minute and caller.
 	// +optional
 	Limits ClassLimits `json:"limits,omitempty"`
 	// maxLimits are the largest limits a tenant may ask for. Default: no bounds.
@@ -79,14 +93,15 @@ type TenantClassSpec struct {
 	// models of the class.
 	// +optional
 	Models ClassModels `json:"models,omitempty"`
-	// prices of models, for budgets in money. At most 256.
+	// prices of models, for budgets in money. At most 256. Default: none, and such
+	// budgets count nothing.
 	// +kubebuilder:validation:MaxItems=256
 	// +listType=map
 	// +listMapKey=model
 	// +optional
 	Prices []ModelPrice `json:"prices,omitempty"`
-	// hostSuffixes says which hosts the Tenants of which namespaces may claim. Empty
-	// allows every host. At most 64.
+	// hostSuffixes says which hosts the Tenants of which namespaces may claim. At most
+	// 64. Default: every host is allowed.
 	// +kubebuilder:validation:MaxItems=64
 	// +listType=atomic
 	// +optional
@@ -101,37 +116,46 @@ type TenantClassSpec struct {
 
 // ClassLimits are limits on requests and tokens.
 type ClassLimits struct {
-	// perMinute is the number of requests per caller and window.
+	// perMinute is the number of requests per caller and window. Default: none.
 	// +kubebuilder:validation:Minimum=1
 	// +optional
 	PerMinute *int32 `json:"perMinute,omitempty"`
-	// burst is the number of requests per caller and burst window.
+	// burst is the number of requests per caller and burst window. Default: none.
 	// +kubebuilder:validation:Minimum=1
 	// +optional
 	Burst *int32 `json:"burst,omitempty"`
-	// dailyTokens per tenant and UTC day.
+	// dailyTokens are the tokens per tenant and UTC day. Default: none.
 	// +kubebuilder:validation:Minimum=1
 	// +optional
 	DailyTokens *int64 `json:"dailyTokens,omitempty"`
-	// monthlyTokens per tenant and UTC month.
+	// monthlyTokens are the tokens per tenant and UTC month. Default: none.
 	// +kubebuilder:validation:Minimum=1
 	// +optional
 	MonthlyTokens *int64 `json:"monthlyTokens,omitempty"`
-	// bodyBytes is the largest request body.
+	// bodyBytes is the largest request body, from 1Ki to 64Mi. Default: none.
+	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self)) && quantity(string(self)).compareTo(quantity('1Ki')) >= 0 && quantity(string(self)).compareTo(quantity('64Mi')) <= 0",message="bodyBytes must be from 1Ki to 64Mi"
 	// +optional
 	BodyBytes *resource.Quantity `json:"bodyBytes,omitempty"`
 }
 
 // ClassModels are the models of a class.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.chat) || !has(self.allowed) || self.allowed.size() == 0 || self.chat in self.allowed",message="spec.models.allowed must hold spec.models.chat: every tenant that names no model would be refused"
 type ClassModels struct {
 	// chat is the chat model of tenants that name none. Default: none.
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[!-~]+$')",message="spec.models.chat must be a model's name without spaces, in ASCII"
 	// +optional
 	Chat string `json:"chat,omitempty"`
-	// allowed are the models that tenants may use. Empty allows all. At most 256.
+	// allowed are the models that tenants may use. At most 256. Default: all are
+	// allowed.
 	// +kubebuilder:validation:MaxItems=256
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=256
+	// +kubebuilder:validation:items:XValidation:rule="self.matches('^[!-~]+$')",message="spec.models.allowed must hold models' names without spaces, in ASCII"
 	// +listType=set
 	// +optional
 	Allowed []string `json:"allowed,omitempty"`
@@ -142,10 +166,17 @@ type ModelPrice struct {
 	// model as its server names it.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[!-~]+$')",message="spec.prices[].model must be a model's name without spaces, in ASCII"
 	Model string `json:"model"`
 	// input is the price of 1,000,000 input tokens in US dollars, for example "0.045".
+	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self)) && quantity(string(self)).compareTo(quantity('0')) >= 0 && quantity(string(self)).compareTo(quantity('1M')) <= 0",message="spec.prices[].input must be from 0 to 1000000 US dollars"
 	Input resource.Quantity `json:"input"`
 	// output is the price of 1,000,000 output tokens in US dollars, for example "0.384".
+	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self)) && quantity(string(self)).compareTo(quantity('0')) >= 0 && quantity(string(self)).compareTo(quantity('1M')) <= 0",message="spec.prices[].output must be from 0 to 1000000 US dollars"
 	Output resource.Quantity `json:"output"`
 }
 
@@ -155,7 +186,7 @@ type HostSuffix struct {
 	// its leading dot, or ends with it.
 	// +kubebuilder:validation:MinLength=2
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[.]?[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",message="spec.hostSuffixes[].suffix must be a domain in lower case, for example .apps.example.com"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[.]?[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?([.][a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$')",message="spec.hostSuffixes[].suffix must be a domain in lower case, for example .apps.example.com"
 	Suffix string `json:"suffix"`
 	// namespaceSelector picks the namespaces by their labels. Default: all.
 	// +optional

@@ -1,0 +1,153 @@
+package v1alpha1_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+)
+
+// tenantDefaults is the whole of what a Tenant gets that says nothing.
+const tenantDefaults = `
+environment: production
+suspend: false
+deletionProtection: true
+upstream: {type: embedded}
+prompt: {maxTokens: 1024}
+auth:
+  mode: apiKey
+  keys: [{name: default, trustUserHeader: false, revision: 1, gracePeriod: 24h}]
+limits:
+  requests: {windowSec: 60}
+  bodyBytes: 1Mi
+  messageChars: 10000
+sessions: {retentionDays: 30, maxMessages: 1000}
+`
+
+var _ = Describe("Defaults", func() {
+	spec := func(u *unstructured.Unstructured) string {
+		GinkgoHelper()
+		out, err := yaml.Marshal(u.Object["spec"])
+		Expect(err).NotTo(HaveOccurred())
+		return string(out)
+	}
+	It("fill a Tenant whose spec is empty, and one without a spec, alike", func(ctx context.Context) {
+		for _, empty := range []string{"{}", ""} {
+			u := object("Tenant", "bare", empty)
+			Expect(dryCreate(ctx, u)).To(Succeed())
+			Expect(spec(u)).To(MatchYAML(tenantDefaults))
+			generation, found, err := unstructured.NestedInt64(u.Object, "status", "observedGeneration")
+			Expect(err).NotTo(HaveOccurred())
+			Expect(found).To(BeTrue())
+			Expect(generation).To(Equal(int64(-1)), "a client must not take an unseen Tenant for a settled one")
+		}
+	})
+	It("fill what is named but empty", func(ctx context.Context) {
+		u := object("Tenant", "bare", "{auth: {}, upstream: {}, sessions: {}, limits: {requests: {}}, prompt: {}, "+
+			"budget: {monthlyUSD: 5}, state: {embedded: {persistence: {}}}}")
+		Expect(dryCreate(ctx, u)).To(Succeed())
+		Expect(spec(u)).To(MatchYAML(tenantDefaults + `
+budget: {monthlyUSD: 5, onExceeded: Block}
+state: {embedded: {persistence: {size: 1Gi}}}
+`))
+	})
+	It("fill a TenantClass", func(ctx context.Context) {
+		u := object("TenantClass", "bare", "")
+		Expect(dryCreate(ctx, u)).To(Succeed())
+		Expect(spec(u)).To(MatchYAML("{default: false}"))
+	})
+	It("fill a CloudflareAccount", func(ctx context.Context) {
+		u := object("CloudflareAccount", "bare", account(""))
+		Expect(dryCreate(ctx, u)).To(Succeed())
+		Expect(spec(u)).To(MatchYAML("{accountID: " + accountID + ", credentials: {secretRef: {name: s, key: token}}, gatewayID: default, allowedNamespaces: {from: Same}}"))
+	})
+	It("stay where they are when the same manifest is applied again", func(ctx context.Context) {
+		apply := func() string {
+			u := object("Tenant", "again", "{}")
+			Expect(api.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner("user"))).To(Succeed())
+			return u.GetResourceVersion()
+		}
+		apply()
+		DeferCleanup(func(ctx context.Context) { Expect(api.Delete(ctx, object("Tenant", "again", ""))).To(Succeed()) })
+		second := apply() // stores the status's default, which creation drops
+		Expect(apply()).To(Equal(second))
+	})
+})
+
+// The server bounds what the rules of one request may cost while they run, and not only
+// what it estimates when the CRD is installed.
+var _ = Describe("The largest legal", func() {
+	name253 := strings.Repeat(strings.Repeat("a", 62)+".", 4) + "a"
+	variables, labels := map[string]string{}, map[string]string{}
+	var system strings.Builder
+	for i := range 64 {
+		name := fmt.Sprintf("v%062d", i)
+		variables[name] = strings.Repeat("x", 4096)
+		system.WriteString("{{" + name + "}}")
+	}
+	system.WriteString(strings.Repeat("x", 32768-system.Len()))
+	for i := range 32 {
+		labels[fmt.Sprintf("example.com/%061d", i)] = strings.Repeat("b", 63)
+	}
+	host := func(i int) string { return fmt.Sprintf("h%061d.", i) + name253[63:] }
+	each := func(n int, entry func(int) any) []any {
+		entries := make([]any, n)
+		for i := range entries {
+			entries[i] = entry(i)
+		}
+		return entries
+	}
+	spec := map[string]any{
+		"classRef": map[string]any{"name": name253},
+		"tenantID": strings.Repeat("a", 40),
+		"upstream": map[string]any{"type": "openai", "baseURL": "https://" + name253 + "/" + strings.Repeat("p", 1700),
+			"credentialsSecretRef": map[string]any{"name": name253, "key": strings.Repeat("k", 253)}},
+		"models": map[string]any{
+			"chat":      strings.Repeat("m", 256),
+			"fallbacks": each(8, func(i int) any { return fmt.Sprintf("f%0255d", i) }),
+			"allowed":   append(each(63, func(i int) any { return fmt.Sprintf("a%0255d", i) }), strings.Repeat("m", 256)),
+		},
+		"prompt": map[string]any{"system": system.String(), "variables": variables},
+		"auth": map[string]any{"keys": each(64, func(i int) any {
+			return map[string]any{"name": fmt.Sprintf("k%039d", i), "gracePeriod": "720h",
+				"secretRef": map[string]any{"name": name253, "key": fmt.Sprintf("k%0252d", i)}}
+		})},
+		"cors":           map[string]any{"origins": each(64, func(i int) any { return "https://" + host(i)[:240] + "a" })},
+		"trustedProxies": each(32, func(i int) any { return fmt.Sprintf("2001:db8:%x::/48", i) }),
+		"exposure": map[string]any{"hosts": each(16, func(i int) any { return host(i) }),
+			"gateway": map[string]any{"name": name253, "namespace": strings.Repeat("n", 63), "sectionName": name253}},
+		"runtime": map[string]any{
+			"nodeSelector": labels, "priorityClassName": name253,
+			"resources": map[string]any{"requests": map[string]any{"cpu": "1", "memory": "1Gi"}, "limits": map[string]any{"cpu": "1", "memory": "1Gi"}},
+			"tolerations": each(32, func(i int) any {
+				return map[string]any{"key": fmt.Sprintf("k%062d", i), "operator": "Equal", "value": strings.Repeat("v", 63), "effect": "NoExecute", "tolerationSeconds": 60}
+			}),
+		},
+	}
+	It("Tenant is accepted, created and changed", func(ctx context.Context) {
+		text, err := yaml.Marshal(spec)
+		Expect(err).NotTo(HaveOccurred())
+		u := object("Tenant", strings.Repeat("a", 40), string(text))
+		Expect(api.Create(ctx, u, client.FieldValidation("Strict"))).To(Succeed())
+		DeferCleanup(func(ctx context.Context) { Expect(api.Delete(ctx, u)).To(Succeed()) })
+		Expect(unstructured.SetNestedField(u.Object, true, "spec", "suspend")).To(Succeed())
+		Expect(api.Update(ctx, u)).To(Succeed())
+	})
+	It("TenantClass is accepted", func(ctx context.Context) {
+		text, err := yaml.Marshal(map[string]any{
+			"image":  strings.Repeat("i", 512),
+			"models": map[string]any{"allowed": each(256, func(i int) any { return fmt.Sprintf("m%0255d", i) })},
+			"prices": each(256, func(i int) any {
+				return map[string]any{"model": fmt.Sprintf("m%0255d", i), "input": "0.045", "output": "0.384"}
+			}),
+			"hostSuffixes": each(64, func(i int) any { return map[string]any{"suffix": host(i)} }),
+		})
+		Expect(err).NotTo(HaveOccurred())
+		Expect(dryCreate(ctx, object("TenantClass", "largest", string(text)))).To(Succeed())
+	})
+})
