@@ -1,0 +1,119 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+)
+
+// component is one program of the cluster.
+type component struct {
+	name  string
+	path  string
+	args  []string
+	place place
+	ended chan error // its first end; only the first matters to who waits for it to become ready
+}
+
+// start runs the program and, once it has ended, runs it again after a second, as an init system would: a cluster that
+// lost a component comes back by itself. It all ends with PID 1.
+func (p place) start(name, path string, args ...string) (*component, error) {
+	c := &component{name: name, path: path, args: args, place: p, ended: make(chan error, 1)}
+	cmd, err := c.launch()
+	if err != nil {
+		return nil, err
+	}
+	go func() {
+		for {
+			if cmd != nil {
+				err = cmd.Wait()
+			}
+			log.Printf("%s ended: %v", name, err)
+			select {
+			case c.ended <- fmt.Errorf("%s ended: %w", name, orExit0(err)):
+			default:
+			}
+			time.Sleep(time.Second)
+			if cmd, err = c.launch(); err != nil {
+				cmd = nil
+			}
+		}
+	}()
+	return c, nil
+}
+
+func orExit0(err error) error {
+	if err == nil {
+		return fmt.Errorf("exit status 0")
+	}
+	return err
+}
+
+func (c *component) launch() (*exec.Cmd, error) {
+	out, err := os.OpenFile(c.place.log(c.name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("starting %s: %w", c.name, err)
+	}
+	defer out.Close()
+	cmd := exec.Command(c.path, c.args...)
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.Dir = c.place.Dir
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("starting %s: %w", c.name, err)
+	}
+	return cmd, nil
+}
+
+// startupLimit is generous: on a machine that also compiles, a start that takes 5 s idle has taken 30.
+const startupLimit = 3 * time.Minute
+
+// await waits until check returns nil. A component that ends, or is not ready in time, is an error with the end of its
+// log.
+func (c *component) await(ctx context.Context, check func(context.Context) error) error {
+	if err := poll(ctx, c.ended, check); err != nil {
+		return c.withLog(fmt.Errorf("%s did not become ready: %w", c.name, err))
+	}
+	return nil
+}
+
+// poll asks check every 50 ms until it returns nil, something is received from ended, or startupLimit is over.
+func poll(ctx context.Context, ended <-chan error, check func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, startupLimit)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := check(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case err := <-ended:
+			return err
+		case <-ctx.Done():
+			return fmt.Errorf("after %s: %w", startupLimit, err)
+		case <-tick.C:
+		}
+	}
+}
+
+func (c *component) withLog(err error) error {
+	path := c.place.log(c.name)
+	return fmt.Errorf("%w\nthe last lines of %s:\n%s", err, path, tail(path, 20))
+}
+
+// tail returns the last lines of a file.
+func tail(path string, lines int) []byte {
+	text, err := os.ReadFile(filepath.Clean(path))
+	if err != nil {
+		return []byte(err.Error())
+	}
+	text = bytes.TrimRight(text, "\n")
+	all := bytes.Split(text, []byte("\n"))
+	return bytes.Join(all[max(0, len(all)-lines):], []byte("\n"))
+}
