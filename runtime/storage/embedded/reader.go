@@ -101,7 +101,7 @@ func (r *reader) unreadable(ctx context.Context, err error) error {
 	return unavailable(reasonOf(r.s.dir, err), fmt.Errorf("reading: %w", err))
 }
 
-// One session's messages: the range of its id. ?6 is the edge of time.
+// One session's messages are the range of its id.
 const (
 	ownHistory = `SELECT m.tenant, m.role, m.content, m.at, m.tokens, m.partial FROM messages m,
 		(SELECT id FROM sessions WHERE tenant = ?1 AND session = ?2 AND caller = ?3) s
@@ -208,9 +208,18 @@ func (r *reader) sum(ctx context.Context, t tenancy.ID, from, to time.Time) ([]s
 		}
 		found = append(found, b)
 		return nil
-	}, `SELECT tenant, `+bucketColumns+` FROM usage WHERE tenant = ? AND minute * 60000 >= ? AND minute * 60000 < ?`,
-		t.Identity(), from.UnixMilli(), to.UnixMilli())
+	}, `SELECT tenant, `+bucketColumns+` FROM usage WHERE tenant = ? AND minute >= ? AND minute < ?`,
+		t.Identity(), firstMinute(from), firstMinute(to))
 	return found, err
+}
+
+// firstMinute is the first whole minute since 1970 that isn't before t.
+func firstMinute(t time.Time) int64 {
+	minute := t.Unix() / 60
+	if time.Unix(minute*60, 0).Before(t) {
+		minute++
+	}
+	return minute
 }
 
 // usageBase reads one bucket that memory has forgotten.

@@ -1,0 +1,200 @@
+package embedded_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/crispy-enigma/crispy-enigma/runtime/storage"
+	"github.com/crispy-enigma/crispy-enigma/runtime/storage/embedded"
+)
+
+func childCommand(t *testing.T, dir string, writers, turns int, wrap ...string) *exec.Cmd {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := append(wrap, self)
+	cmd := exec.CommandContext(t.Context(), args[0], args[1:]...)
+	cmd.Env = append(os.Environ(), childDir+"="+dir, childWriters+"="+strconv.Itoa(writers), childTurns+"="+strconv.Itoa(turns))
+	return cmd
+}
+
+// TestKilledAtAnyTimeKeepsWhatWasAcknowledged kills a writing process again and again:
+// every acknowledged message and settlement is there, in order and once.
+func TestKilledAtAnyTimeKeepsWhatWasAcknowledged(t *testing.T) {
+	const rounds, writers = 20, 8
+	dir := t.TempDir()
+	acked := make([]int, writers)
+	var settled, started int64
+	for round := range rounds {
+		cmd := childCommand(t, dir, writers, 1<<20)
+		var stderr strings.Builder
+		cmd.Stderr = &stderr
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewReader(out)
+		for n := 0; ; n++ {
+			line, err := lines.ReadString('\n')
+			if err == io.EOF {
+				break
+			}
+			var what string
+			var w, i int
+			if _, err := fmt.Sscanf(line, "ACK %s %d %d", &what, &w, &i); err == nil && what == "append" {
+				acked[w] = i + 1
+				settled++
+			}
+			if strings.HasPrefix(line, "START reserve") {
+				started++
+			}
+			if n == 40+37*round {
+				if err := cmd.Process.Kill(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if err := cmd.Wait(); err == nil || stderr.Len() > 0 {
+			t.Fatalf("the child was to be killed: %v, %s", err, stderr.String())
+		}
+		verify(t, dir, acked, settled, started, round)
+	}
+	t.Logf("%d turns acknowledged over %d kills", settled, rounds)
+}
+
+func verify(t *testing.T, dir string, acked []int, settled, started int64, round int) {
+	t.Helper()
+	ctx := context.Background()
+	s, err := embedded.Open(ctx, dir, embedded.Options{})
+	if err != nil {
+		t.Fatalf("round %d: opening after a kill: %v", round, err)
+	}
+	for w := range acked {
+		got, err := s.Sessions().History(ctx, acme(), owner, session(w), storage.Page{Limit: 1 << 30})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(got) < acked[w] {
+			t.Fatalf("round %d: session %d has %d messages, %d were acknowledged", round, w, len(got), acked[w])
+		}
+		for i, m := range got {
+			if want := strconv.Itoa(len(got) - 1 - i); m.Content != want {
+				t.Fatalf("round %d: session %d: message %q where %s should be", round, w, m.Content, want)
+			}
+		}
+		// What was written but not acknowledged stays.
+		acked[w] = len(got)
+	}
+	used, reserved, err := s.Budgets().Spent(ctx, acme(), []string{day.Name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The child may have started one turn a writer more than was read.
+	if used[0] < settled || used[0] > started+int64(len(acked)*(round+1)) || reserved[0] != 0 {
+		t.Fatalf("round %d: used %d, reserved %d; %d settled, %d started", round, used[0], reserved[0], settled, started)
+	}
+	if err := s.Close(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestEveryAcknowledgementFollowsASync reads the system calls of a child: between the
+// start of a write and its acknowledgement the log was written, and synced after it.
+func TestEveryAcknowledgementFollowsASync(t *testing.T) {
+	strace, err := exec.LookPath("strace")
+	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("strace is missing; install it: apt-get install strace")
+		}
+		t.Skip("strace is missing; install it to count syncs")
+	}
+	for _, c := range []struct{ writers, turns int }{{1, 20}, {64, 10}} {
+		t.Run(fmt.Sprintf("%d at once", c.writers), func(t *testing.T) {
+			trace := filepath.Join(t.TempDir(), "trace")
+			cmd := childCommand(t, t.TempDir(), c.writers, c.turns,
+				strace, "-f", "-y", "-e", "trace=pwrite64,fdatasync,fsync,write", "-o", trace)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("child under strace: %v\n%s", err, out)
+			}
+			f, err := os.Open(trace)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			acks, syncs := follow(t, f)
+			if want := 2 * c.writers * c.turns; acks != want {
+				t.Fatalf("saw %d acknowledgements, want %d", acks, want)
+			}
+			t.Logf("%d syncs for %d acknowledged writes of %d writers", syncs, acks, c.writers)
+			if c.writers > 1 && syncs > acks/4 {
+				t.Errorf("%d syncs for %d writes: they don't share", syncs, acks)
+			}
+		})
+	}
+}
+
+var (
+	markLine    = regexp.MustCompile(`write\(1<.*"(START|ACK) (\w+ \d+ \d+)\\n"`)
+	logWrite    = regexp.MustCompile(`pwrite64\(\d+<[^>]*state\.db-wal>`)
+	syncBegin   = regexp.MustCompile(`^(\d+) .*f(?:data)?sync\(\d+<[^>]*state\.db-wal>`)
+	syncResumed = regexp.MustCompile(`^(\d+) .*f(?:data)?sync resumed>.*= 0`)
+)
+
+// follow fails t for an acknowledgement without a write and a sync before it.
+func follow(t *testing.T, trace io.Reader) (acks, syncs int) {
+	t.Helper()
+	var line, lastWrite, syncedUpTo int
+	started := map[string]int{}
+	pending := map[string]int{}
+	lines := bufio.NewScanner(trace)
+	for lines.Scan() {
+		line++
+		text := lines.Text()
+		if m := markLine.FindStringSubmatch(text); m != nil {
+			if m[1] == "START" {
+				started[m[2]] = line
+				continue
+			}
+			acks++
+			if at, ok := started[m[2]]; !ok || syncedUpTo < at {
+				t.Errorf("%s started at line %d and was acknowledged at %d; the log is synced up to %d", m[2], at, line, syncedUpTo)
+			}
+		}
+		if logWrite.MatchString(text) {
+			lastWrite = line
+		}
+		// A sync covers what was written before it began, once it has returned.
+		if m := syncBegin.FindStringSubmatch(text); m != nil {
+			pending[m[1]] = lastWrite
+			if strings.HasSuffix(text, "= 0") {
+				syncs++
+				syncedUpTo = max(syncedUpTo, lastWrite)
+			}
+		}
+		if m := syncResumed.FindStringSubmatch(text); m != nil {
+			if at, ok := pending[m[1]]; ok {
+				syncs++
+				syncedUpTo = max(syncedUpTo, at)
+				delete(pending, m[1])
+			}
+		}
+	}
+	if err := lines.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return acks, syncs
+}
