@@ -33,10 +33,26 @@ type Owner struct {
 	// Prune are the kinds among which objects with the Inventory labels and a controller
 	// reference to the owner, which aren't wanted any more, are deleted.
 	Prune []schema.GroupVersionKind
+	// Live reads past the cache. It is asked before an object is created, because a cache
+	// that lags, or holds only labelled objects, doesn't show what is in the way. Nil
+	// means that the client reads live.
+	Live client.Reader
 }
 
-// Result counts what was written.
+// Verbs of a Change.
+const (
+	Created = "created"
+	Updated = "updated"
+	Deleted = "deleted"
+	// Migrated fields of FieldOwner from those of an update to those of an apply.
+	Migrated = "migrated"
+	// HandedOver the number of replicas to an autoscaler.
+	HandedOver = "handed over"
+)
+
+// Result is what was written.
 type Result struct {
+	// Changes, one a write, in order.
 	Changes []Change
 }
 
@@ -45,23 +61,51 @@ func (r Result) Writes() int { return len(r.Changes) }
 
 // Change is one write.
 type Change struct {
-	// Verb is created, updated, deleted, migrated or handed over.
+	// Verb is one of the constants.
 	Verb string
+	// Kind and Name of the object.
 	Kind string
 	Name string
-	// Fields that differed, by path; never their values. Of a created object none.
+	// Fields that differed, by path; never their values. None of what was created or
+	// deleted.
 	Fields []string
 }
 
 // All makes the objects of owner what they should be, in order, then prunes. It stops at
 // the first error; what was written by then is in the result. Errors that a caller can
-// act on are *ForeignObject, *RefusedChange and ErrNamespaceTerminating.
+// act on are *ForeignObject, *RefusedChange and ErrNamespaceTerminating; a Conflict of the
+// API server means that the cache lagged: try again.
 //
 // It reads through c: a cached reader must keep FieldOwner's managed fields (KeepOwn).
 func All(ctx context.Context, c client.Client, owner Owner, objects ...Object) (Result, error) {
-	return Result{}, nil
+	w := writer{Client: c, owner: owner}
+	if w.owner.Live == nil {
+		w.owner.Live = c
+	}
+	wanted := map[child]bool{}
+	for _, o := range objects {
+		want, err := read(o)
+		if err != nil {
+			return w.result, err
+		}
+		wanted[want.child()] = true
+		if err := w.write(ctx, want); err != nil {
+			return w.result, err
+		}
+	}
+	err := w.prune(ctx, wanted)
+	return w.result, err
 }
 
 // Create makes an object that must not exist yet, for what can't be made twice such as
 // a generated key. If it exists the error is AlreadyExists: read it live.
-func Create(ctx context.Context, c client.Client, object Object) error { return nil }
+func Create(ctx context.Context, c client.Client, object Object) error {
+	want, err := read(object)
+	if err != nil {
+		return err
+	}
+	if err := c.Create(ctx, want.copy(), client.FieldOwner(FieldOwner)); err != nil {
+		return translate("creating", want, err)
+	}
+	return nil
+}

@@ -1,0 +1,41 @@
+package apply
+
+import (
+	"fmt"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// claim tells whether a live object is the owner's to write.
+//
+//	controlled by the owner            → its own
+//	controlled by another              → foreign
+//	by nobody, may outlive its owner   → its own if it carries the wanted identity
+//	by nobody, applied by us           → its own: someone removed the reference
+//	by nobody                          → foreign
+func (w *writer) claim(want wanted, live client.Object) error {
+	foreign := func(format string, args ...any) error {
+		return &ForeignObject{Kind: want.GetKind(), Name: want.GetName(), Why: fmt.Sprintf(format, args...)}
+	}
+	if c := metav1.GetControllerOf(live); c != nil {
+		if c.UID == w.owner.Object.GetUID() {
+			return nil
+		}
+		return foreign("is controlled by %s %s", c.Kind, c.Name)
+	}
+	if identity, ok := want.GetLabels()[w.owner.IdentityKey]; ok && w.owner.IdentityKey != "" {
+		if live.GetLabels()[w.owner.IdentityKey] == identity || live.GetAnnotations()[w.owner.IdentityKey] == identity {
+			return nil
+		}
+		return foreign("doesn't hold the data of this Tenant (its %s is another)", w.owner.IdentityKey)
+	}
+	_, applied, err := ownedBy(live.GetManagedFields())
+	if err != nil {
+		return err
+	}
+	if applied || updatedBy(live.GetManagedFields()) {
+		return nil
+	}
+	return foreign("isn't controlled by this Tenant")
+}

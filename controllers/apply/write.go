@@ -1,0 +1,150 @@
+package apply
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/client-go/util/csaupgrade"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// autoscalingOwner holds the number of replicas between us and an autoscaler.
+const autoscalingOwner = FieldOwner + "-autoscaling"
+
+type writer struct {
+	client.Client
+	owner  Owner
+	result Result
+}
+
+// write makes one object what it should be.
+func (w *writer) write(ctx context.Context, want wanted) error {
+	live, err := w.live(ctx, want)
+	if err != nil {
+		return err
+	}
+	if live == nil {
+		// Without force: what came in between is a conflict, not overwritten.
+		return w.apply(ctx, want, Change{Verb: Created})
+	}
+	if err := w.claim(want, live); err != nil {
+		return err
+	}
+	if updatedBy(live.GetManagedFields()) {
+		if live, err = w.migrate(ctx, want); err != nil {
+			return err
+		}
+	}
+	own, _, err := ownedBy(live.GetManagedFields())
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", want.GetKind(), want.GetName(), err)
+	}
+	have, err := fieldsOf(live)
+	if err != nil {
+		return err
+	}
+	canonical, err := want.canonical(w.Scheme())
+	if err != nil {
+		return err
+	}
+	fields := differences(want.Object, canonical, have, own)
+	if len(fields) == 0 {
+		return nil
+	}
+	slices.Sort(fields)
+	if err := w.handOver(ctx, want, have, own); err != nil {
+		return err
+	}
+	return w.apply(ctx, want, Change{Verb: Updated, Fields: fields}, client.ForceOwnership)
+}
+
+// live is the object as it is, nil if there is none. What a cache doesn't show is looked
+// up past it.
+func (w *writer) live(ctx context.Context, want wanted) (client.Object, error) {
+	key := client.ObjectKey{Namespace: want.GetNamespace(), Name: want.GetName()}
+	for _, reader := range []client.Reader{w.Client, w.owner.Live} {
+		live := empty(w.Scheme(), want.GroupVersionKind())
+		err := reader.Get(ctx, key, live)
+		if err == nil {
+			return live, nil
+		}
+		if !apierrors.IsNotFound(err) {
+			return nil, translate("reading", want, err)
+		}
+	}
+	return nil, nil
+}
+
+func (w *writer) apply(ctx context.Context, want wanted, change Change, opts ...client.ApplyOption) error {
+	opts = append(opts, client.FieldOwner(FieldOwner))
+	if err := w.Apply(ctx, client.ApplyConfigurationFromUnstructured(want.copy()), opts...); err != nil {
+		return translate("applying", want, err)
+	}
+	w.wrote(want, change)
+	return nil
+}
+
+func (w *writer) wrote(want wanted, change Change) {
+	change.Kind, change.Name = want.GetKind(), want.GetName()
+	w.result.Changes = append(w.result.Changes, change)
+}
+
+// migrate turns the record of Create into one of apply, or what we no longer want would
+// stay for ever. The record is replaced whole, with every manager's part: it is read
+// past the cache.
+func (w *writer) migrate(ctx context.Context, want wanted) (client.Object, error) {
+	live := empty(w.Scheme(), want.GroupVersionKind())
+	if err := w.owner.Live.Get(ctx, client.ObjectKeyFromObject(want), live); err != nil {
+		return nil, translate("reading", want, err)
+	}
+	patch, err := csaupgrade.UpgradeManagedFieldsPatch(live, sets.New(FieldOwner), FieldOwner)
+	if err != nil {
+		return nil, fmt.Errorf("migrating the managed fields of %s %s: %w", want.GetKind(), want.GetName(), err)
+	}
+	if len(patch) == 0 {
+		return live, nil
+	}
+	if err := w.Patch(ctx, live, client.RawPatch(types.JSONPatchType, patch)); err != nil {
+		return nil, translate("migrating the managed fields of", want, err)
+	}
+	w.wrote(want, Change{Verb: Migrated, Fields: []string{"metadata.managedFields"}})
+	return live, nil
+}
+
+// handOver keeps a Deployment's replicas when an autoscaler is to decide about them: a
+// field that its last owner drops falls back to 1. Without force, so that a number that
+// the cache doesn't show yet is a conflict.
+func (w *writer) handOver(ctx context.Context, want wanted, have map[string]any, own owned) error {
+	if want.GroupVersionKind() != appsv1.SchemeGroupVersion.WithKind("Deployment") {
+		return nil
+	}
+	_, wants, err := unstructured.NestedInt64(want.Object, "spec", "replicas")
+	if err != nil {
+		return fmt.Errorf("reading the replicas of Deployment %s: %w", want.GetName(), err)
+	}
+	n, has, err := unstructured.NestedInt64(have, "spec", "replicas")
+	if err != nil {
+		return fmt.Errorf("reading the replicas of Deployment %s: %w", want.GetName(), err)
+	}
+	if _, ours := own.at("spec", "replicas"); wants || !has || !ours {
+		return nil
+	}
+	keep := &unstructured.Unstructured{}
+	keep.SetGroupVersionKind(want.GroupVersionKind())
+	keep.SetNamespace(want.GetNamespace())
+	keep.SetName(want.GetName())
+	if err := unstructured.SetNestedField(keep.Object, n, "spec", "replicas"); err != nil {
+		return fmt.Errorf("keeping the replicas of Deployment %s: %w", want.GetName(), err)
+	}
+	if err := w.Apply(ctx, client.ApplyConfigurationFromUnstructured(keep), client.FieldOwner(autoscalingOwner)); err != nil {
+		return translate("handing over the replicas of", want, err)
+	}
+	w.wrote(want, Change{Verb: HandedOver, Fields: []string{"spec.replicas"}})
+	return nil
+}
