@@ -177,6 +177,26 @@ func TestChainStopsWhenTheCallerIsGone(t *testing.T) {
 	}
 }
 
+// A deadline looks like an upstream's timeout, after which another model is asked.
+func TestChainStopsAtTheDeadline(t *testing.T) {
+	t.Parallel()
+	for name, first := range map[string]aifake.Answer{"before the headers": aifake.Hangs(), "before the text": aifake.Says("x").PauseAt(0, make(chan struct{}))} {
+		ch, up := chain(t, []string{"first", "second"}, map[string]aifake.Answer{"first": first, "second": aifake.Says("2")})
+		ch.Failed = func(model string, _ *ai.Error) { t.Errorf("%s: %s was passed over", name, model) }
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		s, err := ch.Stream(ctx, aitest.Tenant(t), request())
+		if err == nil {
+			_, _, err = aitest.Collect(s)
+			_ = s.Close()
+		}
+		cancel()
+		check(t, err, ai.KindTimeout)
+		if n := len(up.Requests()); n != 1 {
+			t.Errorf("%s: %d models were asked", name, n)
+		}
+	}
+}
+
 func TestChainWithoutModels(t *testing.T) {
 	t.Parallel()
 	ch, _ := chain(t, nil, nil)

@@ -426,7 +426,7 @@ func TestLargeAnswersAreBounded(t *testing.T) {
 	t.Parallel()
 	up := aifake.New(t, aifake.Sends("application/json", `{"choices":[{"message":{"content":"`+strings.Repeat("x", 9<<20)+`"}}]}`))
 	client := newClient(t, up.URL, chatwire.Settings{})
-	if _, err := client.Complete(t.Context(), acme(t), question()); kindOf(err) != ai.KindMalformed {
+	if _, err := client.Complete(t.Context(), acme(t), question()); kindOf(err) != ai.KindMalformed || !strings.Contains(err.Error(), "exceeds 8 MiB") {
 		t.Errorf("the error is %v", err)
 	}
 }

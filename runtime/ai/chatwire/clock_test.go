@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -112,10 +113,64 @@ func TestServerThatStaysAfterTheFinishHoldsNobodyUp(t *testing.T) {
 	}
 }
 
+// The HTTP answer ends a moment after the model's: the connection is worth the wait.
+func TestConnectionIsReusedAfterALateEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dials := 0
+		transport := chatwire.NewTransport(chatwire.TransportOptions{})
+		defer transport.CloseIdleConnections()
+		transport.DialContext = func(context.Context, string, string) (net.Conn, error) {
+			dials++
+			ours, theirs := net.Pipe()
+			go func() {
+				defer theirs.Close()
+				in := bufio.NewReader(theirs)
+				for {
+					r, err := http.ReadRequest(in)
+					if err != nil {
+						return
+					}
+					_, _ = io.Copy(io.Discard, r.Body)
+					body := hello + stop + finish
+					_, _ = fmt.Fprintf(theirs, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n", len(body), body)
+					time.Sleep(10 * time.Millisecond)
+					_, _ = io.WriteString(theirs, "0\r\n\r\n")
+				}
+			}()
+			return ours, nil
+		}
+		client := newClient(t, "http://upstream.test/v1", chatwire.Settings{Transport: transport})
+		for range 3 {
+			if got, err := ask(t, client); err != nil || got.Text != "Hello" {
+				t.Fatal(got, err)
+			}
+			synctest.Wait()
+		}
+		if dials != 1 {
+			t.Errorf("%d connections for 3 calls, one after another", dials)
+		}
+	})
+}
+
+func TestAnswerThatBrokeInItsHeadersIsNotAskedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int32
+		client := pipeClient(t, func(c net.Conn) {
+			calls.Add(1)
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Ty")
+			_ = c.Close()
+		})
+		_, err := ask(t, client)
+		if kindOf(err) != ai.KindUnavailable || calls.Load() != 1 {
+			t.Errorf("%d calls, %v", calls.Load(), err)
+		}
+	})
+}
+
 // net/http quotes the upstream's bytes in its own errors.
 func TestGarbageInsteadOfHTTPIsNotQuoted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client := pipeClient(t, func(c net.Conn) { _, _ = io.WriteString(c, canaryBody+"\r\n\r\n") })
+		client := pipeClient(t, func(c net.Conn) { _, _ = io.WriteString(c, "HTTP/1.1 canary-status x\r\n\r\n") })
 		_, err := ask(t, client)
 		if kindOf(err) != ai.KindUnavailable {
 			t.Errorf("the error is %v", err)

@@ -113,7 +113,6 @@ func (s *stream) take(e sse.Event) (chunk ai.Chunk, ok bool) {
 	final := s.frame.final()
 	if s.frame.finish != "" && !s.finished {
 		chunk.Finish = s.frame.finish
-		chunk.Text += s.join.flush()
 	}
 	if chunk.Finish != "" || final {
 		s.finished = true

@@ -47,6 +47,7 @@ func TestReaderFollowsTheStandard(t *testing.T) {
 		"byte order mark":                 {"\xef\xbb\xbfdata: a\n\n", []event{{Data: "a"}}},
 		"no space, two spaces":            {"data:a\n\ndata:  b\n\n", []event{{Data: "a"}, {Data: " b"}}},
 		"several data lines":              {"data: a\ndata\ndata: c\n\n", []event{{Data: "a\n\nc"}}},
+		"several data lines, CRLF":        {"data: a\r\ndata: b\r\n\r\n", []event{{Data: "a\nb"}}},
 		"comments and unknown fields":     {": ping\n\nid: 7\nretry: 1\ndata: a\n: x\n\n:\n\n", []event{{Data: "a"}}},
 		"name":                            {"event: error\ndata: a\n\ndata: b\n\n", []event{{Name: "error", Data: "a"}, {Data: "b"}}},
 		"name without data is no event":   {"event: x\n\ndata: b\n\n", []event{{Data: "b"}}},
@@ -163,6 +164,33 @@ func naive(in string) (events []event) {
 		}
 	}
 	return events
+}
+
+// Lines longer than the first buffer make the reader move and grow it in the middle
+// of an event.
+func TestReaderMovesItsBuffer(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{10, 1000, 2000, 4000, 5000, 9000} {
+		var in strings.Builder
+		for i := range 30 {
+			long := strings.Repeat(string(rune('a'+i%26)), size+i)
+			in.WriteString("data: " + long[:len(long)/3] + "\n: " + long + "\n")
+			if i%2 == 0 {
+				in.WriteString("data: " + long + "\n")
+			}
+			in.WriteString("event: " + long[:3] + "\n\n")
+		}
+		want := naive(in.String())
+		for _, piece := range []int{1, 7, 100, 4095, 4096, 4097, 1 << 20} {
+			got, err := readAll(t, &pieces{[]byte(in.String()), piece})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Fatalf("lines of %d, pieces of %d: %.500s", size, piece, diff)
+			}
+		}
+	}
 }
 
 func FuzzReader(f *testing.F) {
