@@ -1,0 +1,8 @@
+// Command bench measures the product against the least that a gateway can be: the
+// floor, a bare reverse proxy, in the same run on the same machine, so that the
+// figures are ratios. It writes docs/benchmarks.json and docs/benchmarks.md.
+//
+// Everything of the runtime is on: authentication, rate limit, budget, session
+// store and metrics. Nothing here is a test: a figure that misses its goal is
+// written down as measured.
+package main

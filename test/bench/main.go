@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	seconds := flag.Int("seconds", 3, "length of one round of unary load")
+	rounds := flag.Int("rounds", 5, "rounds of floor and runtime, in turns")
+	cluster := flag.Bool("cluster", true, "measure the figures that need a cluster (starts one if none runs)")
+	only := flag.String("only", "", "measure only the figures whose group is named (unary, streams, usage, start, image, cluster) and write nothing")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	b := &bench{rounds: *rounds, length: time.Duration(*seconds) * time.Second, results: &results{values: map[string]float64{}}}
+	if err := b.run(ctx, *only, *cluster); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// bench is one run.
+type bench struct {
+	rounds  int
+	length  time.Duration
+	root    string
+	dir     string
+	runtime string
+	floor   string
+	model   string
+	*results
+}
+
+func (b *bench) run(ctx context.Context, only string, cluster bool) error {
+	var err error
+	if b.root, err = os.Getwd(); err != nil {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(b.root, "go.mod")); err != nil {
+		return errors.New("run it at the top of the repository: make bench")
+	}
+	if b.dir, err = os.MkdirTemp("", "enigma-bench-"); err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(b.dir) }()
+	fmt.Println("building the runtime, the floor and the upstream")
+	for pkg, path := range map[string]*string{"./cmd/runtime": &b.runtime, "./test/bench/floor": &b.floor, "./test/bench/upstream": &b.model} {
+		if *path, err = build(ctx, b.dir, pkg); err != nil {
+			return err
+		}
+	}
+	groups := []struct {
+		name string
+		run  func(context.Context) error
+	}{
+		{"start", b.start}, {"unary", b.unary}, {"streams", b.streams}, {"usage", b.usage}, {"image", b.image}, {"cluster", b.cluster},
+	}
+	for _, g := range groups {
+		if only != "" && only != g.name || g.name == "cluster" && !cluster {
+			continue
+		}
+		fmt.Printf("== %s\n", g.name)
+		if err := g.run(ctx); err != nil {
+			return fmt.Errorf("%s: %w", g.name, err)
+		}
+	}
+	for _, f := range b.figures() {
+		if f.Value != nil {
+			fmt.Printf("%-36s %10.3f %-8s goal %s, reached: %t\n", f.Name, *f.Value, f.Unit, f.Goal, f.OK)
+		}
+	}
+	if only != "" {
+		return nil
+	}
+	return b.write(b.root, strings.TrimSpace("make bench "+os.Getenv("BENCHFLAGS")))
+}

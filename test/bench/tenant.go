@@ -1,0 +1,74 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/crispy-enigma/crispy-enigma/api/tenantconfig"
+)
+
+const benchKey = "ce_benchmark_key_of_no_tenant_in_the_world"
+
+// writeConfig writes the directory that a runtime loads: everything is on, and no
+// limit is in the way of the load.
+func writeConfig(dir, upstream string, state tenantconfig.State) error {
+	digest := sha256.Sum256([]byte(benchKey))
+	doc, err := tenantconfig.Marshal(&tenantconfig.Config{
+		Version: tenantconfig.Version,
+		Tenant:  tenantconfig.Tenant{ID: "bench", Identity: "bench/default/production/bench", Environment: "production"},
+		Server:  tenantconfig.Server{APIPort: tenantconfig.APIPort, MetricsPort: tenantconfig.MetricsPort, DrainSeconds: 110},
+		State:   state,
+		Hosts:   []string{"bench.example"},
+		Auth: tenantconfig.Auth{Mode: tenantconfig.AuthAPIKey, Keys: []tenantconfig.Key{{
+			Name: "default", Digests: []tenantconfig.Digest{{SHA256: hex.EncodeToString(digest[:])}},
+		}}},
+		Upstream: tenantconfig.Upstream{Type: tenantconfig.UpstreamOpenAI, BaseURL: "http://" + upstream + "/v1"},
+		Models: tenantconfig.Models{Chat: "bench", Prices: []tenantconfig.Price{
+			{Model: "bench", InputPerMillion: 45_000, OutputPerMillion: 384_000},
+		}},
+		Prompt: tenantconfig.Prompt{System: "You are a helpful assistant.", MaxTokens: 256},
+		Limits: tenantconfig.Limits{
+			Requests:  tenantconfig.RequestLimits{PerMinute: 1_000_000, WindowSec: 60, Burst: 1_000_000, BurstWindowSec: 10},
+			Tokens:    tenantconfig.TokenLimits{Daily: 1 << 50, Monthly: 1 << 50},
+			BodyBytes: 1 << 20, MessageChars: 10_000,
+		},
+		Budget:   tenantconfig.Budget{MonthlyMicroUSD: 1 << 50, OnExceeded: tenantconfig.BudgetBlock},
+		Sessions: tenantconfig.Sessions{RetentionDays: 30, MaxMessages: 1000},
+	})
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		os.WriteFile(filepath.Join(dir, tenantconfig.DocumentFile), doc, 0o600),
+		os.WriteFile(filepath.Join(dir, tenantconfig.StatusTokenFile), []byte("benchmark-status-token-of-no-tenant-in-the-world"), 0o600),
+	)
+}
+
+// turns is how many chats the benchmark sends to one session: the later ones carry
+// the history of the earlier.
+const turns = 4
+
+// chat builds the n-th request.
+func chat(host string, stream bool) func(int64) []byte {
+	return func(n int64) []byte {
+		body := fmt.Sprintf(`{"sessionId":"6b1f8f0e-0000-4000-8000-%012x","message":"What is the refund policy for orders over 50 euros?","stream":%t}`, n/turns, stream)
+		return []byte("POST /chat HTTP/1.1\r\nHost: " + host + "\r\nAuthorization: Bearer " + benchKey +
+			"\r\nContent-Type: application/json\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body)
+	}
+}
+
+// freeAddr is a loopback address that nobody listens on.
+func freeAddr() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String(), nil
+}
