@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -19,14 +20,28 @@ const (
 // nesting, and keys that mean a field of shape only when case is ignored. What it
 // accepts, encoding/json accepts too.
 func checkJSON(b []byte, shape *shape) *flaw {
-	s := scanner{b: b}
-	s.keys = s.space[:0]
+	s := scanners.Get().(*scanner)
+	*s = scanner{b: b, keys: s.keys[:0]}
+	f := s.document(shape)
+	if cap(s.keys) <= 16*manyKeys {
+		// Nothing of this body stays behind.
+		clear(s.keys[:cap(s.keys)])
+		s.b = nil
+		scanners.Put(s)
+	}
+	return f
+}
+
+// scanners keeps the lists of keys.
+var scanners = sync.Pool{New: func() any { return &scanner{keys: make([][]byte, 0, 2*manyKeys)} }}
+
+func (s *scanner) document(shape *shape) *flaw {
 	s.white()
 	if !s.value(shape, 1) {
 		return s.flaw()
 	}
 	s.white()
-	if s.pos < len(b) {
+	if s.pos < len(s.b) {
 		s.fail("there is something after the JSON value")
 		return s.flaw()
 	}
@@ -54,7 +69,6 @@ type scanner struct {
 	pos int
 	// keys of all open objects, the innermost last.
 	keys   [][]byte
-	space  [2 * manyKeys][]byte
 	reason string
 	spelt  string
 }
@@ -230,14 +244,20 @@ func (s *scanner) key() ([]byte, bool) {
 // str reads a string and gives what is between its quotes.
 func (s *scanner) str() (raw []byte, escaped, ok bool) {
 	s.pos++
-	start := s.pos
-	high := byte(0)
-	for s.pos < len(s.b) {
-		c := s.b[s.pos]
-		switch {
+	start, ascii := s.pos, true
+	for {
+		i := s.pos
+		for i < len(s.b) && plainASCII[s.b[i]] {
+			i++
+		}
+		s.pos = i
+		if i == len(s.b) {
+			return nil, false, s.fail("a string doesn't end")
+		}
+		switch c := s.b[i]; {
 		case c == '"':
-			raw = s.b[start:s.pos]
-			if high >= utf8.RuneSelf && !utf8.Valid(raw) {
+			raw = s.b[start:i]
+			if !ascii && !utf8.Valid(raw) {
 				s.pos = start
 				return nil, false, s.fail("a string is not valid UTF-8")
 			}
@@ -251,12 +271,19 @@ func (s *scanner) str() (raw []byte, escaped, ok bool) {
 		case c < ' ':
 			return nil, false, s.fail("a control character in a string must be escaped")
 		default:
-			high |= c
+			ascii = false
 			s.pos++
 		}
 	}
-	return nil, false, s.fail("a string doesn't end")
 }
+
+// plainASCII are the bytes of a string that need no look.
+var plainASCII = func() (t [256]bool) {
+	for c := byte(' '); c < utf8.RuneSelf; c++ {
+		t[c] = c != '"' && c != '\\'
+	}
+	return t
+}()
 
 func (s *scanner) escape() bool {
 	if s.pos+1 == len(s.b) {
