@@ -42,7 +42,10 @@ func (f *Feature) stream(ctx context.Context, c httpapi.Call, x *exchange) (http
 		setModelHeaders(c.Out, o.stream.Model())
 	case <-wait.C:
 	}
-	return httpapi.Answer{Stream: s.run}, nil
+	return httpapi.Answer{Stream: func(writing context.Context, w *httpapi.EventWriter) {
+		// The request's own context says why it ended before any below it has ended.
+		s.run(ctx, writing, w)
+	}}, nil
 }
 
 // open calls the upstream beside the request, since the status may not wait for it.
@@ -82,9 +85,10 @@ func (s *streaming) failedToOpen(ctx context.Context, err error) error {
 }
 
 // run copies tokens until the answer ends, then settles, keeps and says how it ended.
-func (s *streaming) run(ctx context.Context, w *httpapi.EventWriter) {
+// writing ends when the client can't be written to.
+func (s *streaming) run(ctx, writing context.Context, w *httpapi.EventWriter) {
 	defer s.feature.recorder.StreamOpened()()
-	err := s.copy(ctx, w)
+	err := s.copy(ctx, writing, w)
 	if s.upstream != nil {
 		_ = s.upstream.Close() // the answer is over, whatever this says
 	}
@@ -93,7 +97,7 @@ func (s *streaming) run(ctx context.Context, w *httpapi.EventWriter) {
 
 // copy sends each token as it arrives. It returns nil at the end of a complete
 // answer.
-func (s *streaming) copy(ctx context.Context, w *httpapi.EventWriter) (err error) {
+func (s *streaming) copy(ctx, writing context.Context, w *httpapi.EventWriter) (err error) {
 	defer recovered("streaming", &err)
 	if s.upstream == nil {
 		o := <-s.opening
@@ -102,6 +106,8 @@ func (s *streaming) copy(ctx context.Context, w *httpapi.EventWriter) (err error
 		}
 		s.upstream = o.stream
 	}
+	// A client that is stuck is found by a ping, while the model may be silent for long.
+	defer context.AfterFunc(writing, func() { _ = s.upstream.Close() })()
 	event := newTokenEvent(s.sessionAsked, s.tenant.ID.String(), s.trace)
 	for {
 		chunk, err := s.upstream.Next()

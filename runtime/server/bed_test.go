@@ -52,9 +52,11 @@ type bed struct {
 	url, ops string
 	logs     *lockedBuffer
 	client   *http.Client
-	// stop is SIGTERM; ended gives what Run returned.
-	stop  context.CancelFunc
-	ended chan error
+	// cancel is SIGTERM; ended gives what Run returned.
+	cancel context.CancelFunc
+	ended  chan error
+	// metrics as they were when the server was stopped.
+	metrics string
 }
 
 type setup struct {
@@ -91,16 +93,23 @@ func newBed(t *testing.T, up *aifake.Server, s setup) *bed {
 	}
 	b.url, b.ops = "http://"+srv.APIAddr().String(), "http://"+srv.MetricsAddr().String()
 	ctx, stop := context.WithCancel(context.Background())
-	b.stop = stop
+	b.cancel = stop
 	go func() { b.ended <- srv.Run(ctx) }()
 	t.Cleanup(b.close)
 	return b
 }
 
+// stop is SIGTERM.
+func (b *bed) stop() {
+	b.metrics = b.scrape()
+	b.cancel()
+}
+
 func (b *bed) close() {
-	metrics := b.scrape()
+	if b.metrics == "" {
+		b.stop()
+	}
 	b.client.CloseIdleConnections()
-	b.stop()
 	select {
 	case err := <-b.ended:
 		if err != nil {
@@ -109,7 +118,7 @@ func (b *bed) close() {
 	case <-time.After(20 * time.Second):
 		b.t.Error("the server didn't end")
 	}
-	for what, text := range map[string]string{"logs": b.logs.String(), "metrics": metrics} {
+	for what, text := range map[string]string{"logs": b.logs.String(), "metrics": b.metrics} {
 		if i := strings.Index(text, "canary"); i >= 0 {
 			b.t.Errorf("a canary in the %s: …%s…", what, text[max(0, i-200):min(len(text), i+50)])
 		}

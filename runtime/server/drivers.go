@@ -14,16 +14,23 @@ import (
 	"github.com/crispy-enigma/crispy-enigma/runtime/ai/openai"
 	"github.com/crispy-enigma/crispy-enigma/runtime/ai/workersai"
 	"github.com/crispy-enigma/crispy-enigma/runtime/storage"
+	statefile "github.com/crispy-enigma/crispy-enigma/runtime/storage/embedded"
 	"github.com/crispy-enigma/crispy-enigma/runtime/storage/memory"
 	"github.com/crispy-enigma/crispy-enigma/runtime/telemetry"
 	"github.com/crispy-enigma/crispy-enigma/runtime/tenancy"
 )
 
 // openStore opens the state driver that the document names.
-func openStore(_ context.Context, state tenantconfig.State, _ *slog.Logger) (storage.Store, error) {
+func openStore(ctx context.Context, state tenantconfig.State) (storage.Store, error) {
 	switch state.Driver {
 	case tenantconfig.StateMemory:
 		return memory.New(memory.Options{}), nil
+	case tenantconfig.StateEmbedded:
+		store, err := statefile.Open(ctx, state.Path, statefile.Options{})
+		if err != nil {
+			return nil, fmt.Errorf("opening the state store: %w", err)
+		}
+		return store, nil
 	default:
 		return nil, fmt.Errorf("state.driver: this build has no driver %q", state.Driver)
 	}

@@ -83,7 +83,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 		return nil, err
 	}
 	if s.store = o.Store; s.store == nil {
-		if s.store, err = openStore(ctx, o.Tenant.Config.State, s.logger); err != nil {
+		if s.store, err = openStore(ctx, o.Tenant.Config.State); err != nil {
 			return nil, err
 		}
 	}
