@@ -86,7 +86,7 @@ func TestChain(t *testing.T) {
 			if err != nil {
 				return
 			}
-			defer s.Close()
+			defer func() { _ = s.Close() }()
 			text, _, err := aitest.Collect(s)
 			if err != nil || text != c.text || s.Model() != c.model {
 				t.Errorf("the stream says %q by %q, %v", text, s.Model(), err)
@@ -132,7 +132,7 @@ func TestChainStreamsFallBackBeforeTheFirstTextOnly(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer s.Close()
+			defer func() { _ = s.Close() }()
 			text, _, err := aitest.Collect(s)
 			check(t, err, c.kind)
 			if text != c.text || s.Model() != c.model {

@@ -13,7 +13,7 @@ import (
 
 func TestCost(t *testing.T) {
 	t.Parallel()
-	p := ai.NewPrices([]tenantconfig.Price{{Model: "absurd", InputPerMillion: 4_000_000}, {Model: "m", InputPerMillion: 45_000, OutputPerMillion: 384_000}, {Model: "free"}})
+	p := ai.NewPrices([]tenantconfig.Price{{Model: "carry", InputPerMillion: 1 << 31, OutputPerMillion: 1 << 31}, {Model: "absurd", InputPerMillion: 4_000_000}, {Model: "m", InputPerMillion: 45_000, OutputPerMillion: 384_000}, {Model: "free"}})
 	for _, c := range []struct {
 		model string
 		usage ai.Usage
@@ -25,7 +25,8 @@ func TestCost(t *testing.T) {
 		{"m", ai.Usage{}, 0, true},
 		{"m", ai.Usage{In: -5, Out: -5}, 0, true},
 		{"free", ai.Usage{In: 100, Out: 100}, 0, true},
-		{"absurd", ai.Usage{In: 1 << 62}, math.MaxInt64, true}, // the product is a million times 1<<64
+		{"carry", ai.Usage{In: 1 << 32, Out: 1 << 32}, 18_446_744_073_710, true}, // the two products overflow together
+		{"absurd", ai.Usage{In: 1 << 62}, math.MaxInt64, true},                   // the product is a million times 1<<64
 		{"unknown", ai.Usage{In: 100}, 0, false},
 		{"", ai.Usage{In: 100}, 0, false},
 	} {

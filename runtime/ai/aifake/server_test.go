@@ -30,14 +30,14 @@ func call(t *testing.T, up *aifake.Server, path, body string, header ...string) 
 		t.Fatal(err)
 	}
 	r.Header.Set("Content-Type", "application/json")
-	for i := 0; i < len(header); i += 2 {
+	for i := 0; i+1 < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
 	}
 	resp, err := http.DefaultClient.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	b, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Logf("reading the body: %v", err)
@@ -165,7 +165,7 @@ func TestCancelledCallsBillWhatWasWritten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	buf := make([]byte, 1<<10)
 	for seen := ""; !strings.Contains(seen, `"b"`); {
 		n, err := resp.Body.Read(buf)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,8 +15,8 @@ import (
 	"github.com/crispy-enigma/crispy-enigma/runtime/tenancy"
 )
 
-// Secret is the credential that a driver under test must use, if it uses any.
-const Secret = "canary-credential-93a1"
+// Canary is the credential that a driver under test must use, if it uses any.
+const Canary = "canary-credential-93a1"
 
 // prompt and refusal must never stand in an error.
 const (
@@ -122,7 +123,7 @@ func streamEqualsWhole(t *testing.T, h Harness) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	defer func() { _ = s.Close() }()
 	text, _, err := Collect(s)
 	if err != nil || text != whole.Text || text == "" || !utf8.ValidString(text) {
 		t.Errorf("the stream says %q (%v), the answer %q", text, err, whole.Text)
@@ -223,7 +224,7 @@ func concurrentCalls(t *testing.T, h Harness) {
 	wrong := make(chan string, callers)
 	for i := range callers {
 		go func() {
-			word := "word" + string(rune('a'+i))
+			word := "word" + strconv.Itoa(i)
 			req := h.request()
 			req.Messages = []ai.Message{{Role: ai.RoleUser, Content: word + " is the word. What is the word?"}}
 			s, err := chatter.Stream(t.Context(), Tenant(t), req)
@@ -231,7 +232,7 @@ func concurrentCalls(t *testing.T, h Harness) {
 				wrong <- err.Error()
 				return
 			}
-			defer s.Close()
+			defer func() { _ = s.Close() }()
 			text, _, err := Collect(s)
 			if err != nil || !strings.Contains(text, word+" is the word.") {
 				wrong <- text

@@ -18,7 +18,7 @@ func tokensComeAtOnce(t *testing.T, h Harness) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	defer func() { _ = s.Close() }()
 	for i, want := range []string{"one", "two", "three"} {
 		c, err := s.Next()
 		if err != nil || c.Text != want {
@@ -115,7 +115,7 @@ func requestIsComplete(t *testing.T, h Harness) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	defer func() { _ = s.Close() }()
 	if _, _, err := Collect(s); err != nil {
 		t.Fatal(err)
 	}
@@ -127,14 +127,14 @@ func requestIsComplete(t *testing.T, h Harness) {
 		if stream := i == 1; c.Stream != stream || stream && !c.StreamOptions.IncludeUsage {
 			t.Errorf("call %d: stream %v, %+v", i, c.Stream, c.StreamOptions)
 		}
-		if got := r.Header.Get("Authorization"); got != "Bearer "+Secret {
+		if got := r.Header.Get("Authorization"); got != "Bearer "+Canary {
 			t.Errorf("call %d isn't authorized as configured", i)
 		}
 	}
 }
 
 func failures(t *testing.T, h Harness) {
-	body := `{"error":{"message":"` + refusal + ` ` + Secret + `"}}`
+	body := `{"error":{"message":"` + refusal + ` ` + Canary + `"}}`
 	for status, want := range map[int]ai.Kind{
 		400: ai.KindBadRequest, 401: ai.KindUnauthorized, 402: ai.KindQuota, 403: ai.KindUnauthorized,
 		413: ai.KindTooLong, 429: ai.KindRateLimited, 500: ai.KindUnavailable, 503: ai.KindUnavailable,
@@ -156,7 +156,7 @@ func truncation(t *testing.T, h Harness) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	defer func() { _ = s.Close() }()
 	text, _, err := Collect(s)
 	wantKind(t, err, ai.KindTruncated)
 	if text != "onetwo" {

@@ -3,7 +3,7 @@ package chatwire
 import (
 	"bytes"
 	"context"
-	"io"
+	"net/http"
 	"testing"
 	"time"
 
@@ -29,7 +29,7 @@ func BenchmarkToken(b *testing.B) {
 	frame := []byte("data: " + `{"id":"chatcmpl-1","object":"chat.completion.chunk","created":1732440000,"model":"@cf/meta/llama-3.1-8b-instruct-fast","choices":[{"index":0,"delta":{"content":" word"},"finish_reason":null}]}` + "\n\n")
 	k := newExchange(context.Background(), time.Minute)
 	defer k.end()
-	k.body, k.silence = &endless{all: bytes.Repeat(frame, 8)}, time.Minute
+	k.resp, k.silence = &http.Response{Body: &endless{all: bytes.Repeat(frame, 8)}}, time.Minute
 	s := &stream{k: k, events: sse.NewReader(k)}
 	b.SetBytes(int64(len(frame)))
 	b.ReportAllocs()
@@ -39,5 +39,3 @@ func BenchmarkToken(b *testing.B) {
 		}
 	}
 }
-
-var _ io.ReadCloser = (*endless)(nil)

@@ -176,26 +176,25 @@ func (c *Client) attempt(ctx context.Context, t tenancy.ID, req ai.ChatRequest, 
 		return nil, false, &ai.Error{Kind: ai.KindBadRequest, Err: errors.New("the upstream's base URL makes no request")}
 	}
 	c.headers(hr.Header, t, req, body, stream)
-	resp, err := c.http.Do(hr)
-	if err != nil {
+	if err := k.send(c.http, hr, c.s.Times.Silence); err != nil {
 		err := k.failure(err, ai.KindUnavailable)
 		k.end()
 		return nil, !answered.Load() && refusedOrReset(err), err
 	}
-	k.accept(resp, c.s.Times.Silence)
-	if resp.StatusCode == http.StatusOK {
+	if k.status == http.StatusOK {
 		return k, false, nil
 	}
 	defer k.end()
-	r := Refusal{Status: resp.StatusCode, ContentType: resp.Header.Get("Content-Type")}
+	header := k.resp.Header
+	r := Refusal{Status: k.status, ContentType: k.contentType}
 	r.Body, _ = io.ReadAll(io.LimitReader(k, maxRefusal))
 	if ctx.Err() != nil {
 		return nil, false, contextError(ctx)
 	}
-	e := c.refusal(r, resp.Header)
-	switch resp.StatusCode {
+	e := c.refusal(r, header)
+	switch k.status {
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		again = e.Kind == ai.KindUnavailable && resp.Header.Get("Retry-After") == ""
+		again = e.Kind == ai.KindUnavailable && header.Get("Retry-After") == ""
 	}
 	return nil, again, e
 }

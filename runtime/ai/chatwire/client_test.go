@@ -66,7 +66,7 @@ type result struct {
 }
 
 func collect(s ai.Stream) (result, error) {
-	defer s.Close()
+	defer func() { _ = s.Close() }()
 	var r result
 	for {
 		c, err := s.Next()

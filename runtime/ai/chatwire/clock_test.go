@@ -31,7 +31,7 @@ func pipeClient(t *testing.T, serve func(w net.Conn)) *chatwire.Client {
 	transport.DialContext = func(context.Context, string, string) (net.Conn, error) {
 		ours, theirs := net.Pipe()
 		go func() {
-			defer theirs.Close()
+			defer func() { _ = theirs.Close() }()
 			r, err := http.ReadRequest(bufio.NewReader(theirs))
 			if err != nil {
 				return
@@ -123,7 +123,7 @@ func TestConnectionIsReusedAfterALateEnd(t *testing.T) {
 			dials++
 			ours, theirs := net.Pipe()
 			go func() {
-				defer theirs.Close()
+				defer func() { _ = theirs.Close() }()
 				in := bufio.NewReader(theirs)
 				for {
 					r, err := http.ReadRequest(in)

@@ -27,7 +27,7 @@ type exchange struct {
 	cancel context.CancelCauseFunc
 	clock  *time.Timer
 
-	body        io.ReadCloser
+	resp        *http.Response // nil until the upstream answers
 	status      int
 	contentType string
 	silence     time.Duration
@@ -41,9 +41,14 @@ func newExchange(caller context.Context, firstByte time.Duration) *exchange {
 	return k
 }
 
-func (k *exchange) accept(resp *http.Response, silence time.Duration) {
-	k.body, k.status, k.contentType = resp.Body, resp.StatusCode, resp.Header.Get("Content-Type")
+// send waits for the answer's headers.
+func (k *exchange) send(client *http.Client, r *http.Request, silence time.Duration) (err error) {
+	if k.resp, err = client.Do(r); err != nil { //nolint:bodyclose // end closes it, which the linter can't follow
+		return err
+	}
+	k.status, k.contentType = k.resp.StatusCode, k.resp.Header.Get("Content-Type")
 	k.allow(silence)
+	return nil
 }
 
 // allow sets the pause that is bearable from now on.
@@ -54,7 +59,7 @@ func (k *exchange) allow(silence time.Duration) {
 
 // Read reads the answer's body.
 func (k *exchange) Read(p []byte) (int, error) {
-	n, err := k.body.Read(p)
+	n, err := k.resp.Body.Read(p)
 	if err == nil {
 		k.clock.Reset(k.silence)
 	}
@@ -66,8 +71,8 @@ func (k *exchange) Read(p []byte) (int, error) {
 func (k *exchange) end() {
 	k.clock.Stop()
 	k.cancel(errClosed)
-	if k.body != nil {
-		_ = k.body.Close() // the call is over, whatever closing it says
+	if k.resp != nil {
+		_ = k.resp.Body.Close() // the call is over, whatever closing it says
 	}
 }
 
@@ -78,7 +83,7 @@ const drainFor = 50 * time.Millisecond
 // drain reads what comes after a complete answer.
 func (k *exchange) drain() {
 	k.allow(drainFor)
-	_, _ = io.CopyN(io.Discard, k.body, 32<<10) // only the connection's reuse is at stake
+	_, _ = io.CopyN(io.Discard, k.resp.Body, 32<<10) // only the connection's reuse is at stake
 }
 
 // failure says what a transport's error means; otherwise is the kind if neither the
@@ -87,10 +92,10 @@ func (k *exchange) failure(err error, otherwise ai.Kind) *ai.Error {
 	if k.caller.Err() != nil {
 		return contextError(k.caller)
 	}
-	switch context.Cause(k.ctx) {
-	case errSilent:
+	switch why := context.Cause(k.ctx); {
+	case errors.Is(why, errSilent):
 		return &ai.Error{Kind: ai.KindTimeout, Status: k.status, Err: errSilent}
-	case errClosed:
+	case errors.Is(why, errClosed):
 		return &ai.Error{Kind: ai.KindCanceled, Status: k.status, Err: errClosed}
 	}
 	var timeout net.Error

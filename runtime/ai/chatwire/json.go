@@ -254,7 +254,7 @@ func unescape(to, raw []byte) []byte {
 			r, _ := hex4(raw)
 			raw = raw[4:]
 			if utf16.IsSurrogate(r) {
-				to = append(to, 0xE0|byte(r>>12), 0x80|byte(r>>6)&0x3F, 0x80|byte(r)&0x3F)
+				to = append(to, 0xED, 0x80|byte(r>>6&0x3F), 0x80|byte(r&0x3F))
 			} else {
 				to = utf8.AppendRune(to, r)
 			}

@@ -71,6 +71,9 @@ func TestAnswersQuoteTheConversation(t *testing.T) {
 		"nothing relevant": {
 			[]string{"The launch is on 4 May.", "Fine.", "Who wrote Faust?"}, []string{"no sentence of this conversation"}, []string{"May"},
 		},
+		"too little in common": {
+			[]string{"The bridge opened in 1970.", "Fine.", "What colour has the old wooden bridge near Salzburg?"}, []string{"no sentence of this conversation"}, []string{"1970"},
+		},
 		"its own answers aren't quoted again": {
 			[]string{"The launch is on 4 May.", "No language model is connected. These sentences of this conversation come closest to the question:\n“The launch is on 4 May.” [you, this message]", "When is the launch?"},
 			[]string{"“The launch is on 4 May.” [you, 2 messages ago]"}, []string{"assistant"},

@@ -79,7 +79,7 @@ func TestThousandStreamsAtOnce(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			defer s.Close()
+			defer func() { _ = s.Close() }()
 			first, err := s.Next()
 			if err != nil {
 				t.Error(err)

@@ -17,7 +17,7 @@ func TestConformance(t *testing.T) {
 	t.Parallel()
 	aitest.Run(t, aitest.Harness{Model: "llama3.2", New: func(t *testing.T, answers ...aifake.Answer) (ai.Chatter, *aifake.Server) {
 		up := aifake.New(t, answers...)
-		d, err := openai.New(openai.Options{BaseURL: up.URL + "/", Credential: func() string { return aitest.Secret }})
+		d, err := openai.New(openai.Options{BaseURL: up.URL + "/", Credential: func() string { return aitest.Canary }})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -25,7 +25,7 @@ const (
 )
 
 func options(up *aifake.Server, bend func(*workersai.Options)) workersai.Options {
-	o := workersai.Options{AccountID: account, Environment: "production", BaseURL: up.Origin, Credential: func() string { return aitest.Secret }}
+	o := workersai.Options{AccountID: account, Environment: "production", BaseURL: up.Origin, Credential: func() string { return aitest.Canary }}
 	if bend != nil {
 		bend(&o)
 	}
@@ -210,7 +210,7 @@ func TestErrorInsideAStream(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	defer func() { _ = s.Close() }()
 	text, _, err := aitest.Collect(s)
 	var e *ai.Error
 	if text != "x" || !errors.As(err, &e) || e.Kind != ai.KindQuota {
