@@ -114,7 +114,8 @@ func (n *node) startControllers() error {
 		"--use-service-account-credentials", "--service-account-private-key-file="+key("sa.key"), "--root-ca-file="+key("ca.crt"),
 		"--cluster-signing-cert-file="+key("ca.crt"), "--cluster-signing-key-file="+key("ca.key"),
 		"--client-ca-file="+key("ca.crt"), "--requestheader-client-ca-file="+key("front-proxy-ca.crt"),
-		"--allocate-node-cidrs", "--cluster-cidr="+podCIDR, "--node-cidr-mask-size=24", "--service-cluster-ip-range="+serviceCIDR)
+		"--allocate-node-cidrs", "--cluster-cidr="+podCIDR, "--node-cidr-mask-size=24", "--service-cluster-ip-range="+serviceCIDR,
+		"--flex-volume-plugin-dir="+p.path("volumeplugins")) // it would else be made on the host
 	if _, err := p.start("kube-controller-manager", p.tool("kube-controller-manager"), manager...); err != nil {
 		return err
 	}

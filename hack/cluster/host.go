@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/crispy-enigma/crispy-enigma/hack/cluster/forward"
 	"github.com/crispy-enigma/crispy-enigma/hack/cluster/pki"
@@ -103,7 +102,7 @@ func (h *host) open(rec *record) (err error) {
 	if err := h.writeKubeconfig(rec.APIPort); err != nil {
 		return err
 	}
-	if h.client, err = h.newClient(); err != nil {
+	if h.client, err = (native{h.place}).client(); err != nil {
 		return err
 	}
 	return h.serveControl(ctx)
@@ -123,15 +122,6 @@ func (h *host) writeKubeconfig(port int) error {
 		}
 	}
 	return nil
-}
-
-func (h *host) newClient() (kubernetes.Interface, error) {
-	config, err := clientcmd.BuildConfigFromFlags("", h.place.hostConfig())
-	if err != nil {
-		return nil, fmt.Errorf("reading the kubeconfig: %w", err)
-	}
-	config.Timeout = 10 * time.Second
-	return kubernetes.NewForConfig(config)
 }
 
 func report(err error) { log.Print(err) }

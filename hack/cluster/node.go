@@ -244,7 +244,11 @@ func healthz(url string) func(context.Context) error {
 	}
 }
 
+// lookup asks one name server once: a question that came before the server listened is lost, and Go's resolver would
+// wait 5 s before the next.
 func lookup(ctx context.Context, server, name string) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+	defer cancel()
 	resolver := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var dialer net.Dialer
 		return dialer.DialContext(ctx, "udp4", net.JoinHostPort(server, "53"))

@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
 	"strings"
+	"syscall"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -51,11 +54,30 @@ func (h *host) forward(ctx context.Context, ref serviceRef) (string, error) {
 		if err != nil {
 			return nil, err
 		}
-		return h.inside.Dial(ctx, address)
+		return h.dialService(ctx, address)
 	}, report)
 	url := "http://" + listener.Addr().String()
 	h.services[ref.String()] = url
 	return url, nil
+}
+
+// settling is how long a Service may refuse after its pods are Ready: kube-proxy learns of them a moment later.
+const settling = 3 * time.Second
+
+func (h *host) dialService(ctx context.Context, address string) (net.Conn, error) {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(settling); ; {
+		conn, err := h.inside.Dial(ctx, address)
+		if !errors.Is(err, syscall.ECONNREFUSED) || time.Now().After(deadline) {
+			return conn, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-tick.C:
+		}
+	}
 }
 
 func (h *host) clusterAddress(ctx context.Context, ref serviceRef) (string, error) {

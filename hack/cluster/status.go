@@ -12,8 +12,6 @@ import (
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/clientcmd"
 )
 
 // Status prints what runs; it is an error if the cluster does not.
@@ -25,11 +23,7 @@ func (c native) Status(ctx context.Context) error {
 		}
 		return errNotRunning
 	}
-	config, err := clientcmd.BuildConfigFromFlags("", c.place.hostConfig())
-	if err != nil {
-		return fmt.Errorf("reading the kubeconfig: %w", err)
-	}
-	client, err := kubernetes.NewForConfig(config)
+	client, err := c.client()
 	if err != nil {
 		return err
 	}

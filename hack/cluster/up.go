@@ -13,6 +13,9 @@ import (
 	"syscall"
 	"time"
 
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+
 	"github.com/crispy-enigma/crispy-enigma/hack/cluster/image"
 	"github.com/crispy-enigma/crispy-enigma/hack/toolbox/build"
 )
@@ -33,6 +36,9 @@ func (c native) Up(ctx context.Context, outbound []target) error {
 	defer unlock()
 	if rec, running := c.place.running(); running {
 		fmt.Printf("the cluster runs already (API server https://127.0.0.1:%d)\n", rec.APIPort)
+		if err := c.checkHealth(ctx); err != nil {
+			return err
+		}
 	} else if err := c.startNew(ctx); err != nil {
 		return err
 	}
@@ -43,6 +49,31 @@ func (c native) Up(ctx context.Context, outbound []target) error {
 	printOutbound(exits)
 	fmt.Printf("up in %.1fs; kubectl --kubeconfig %s\n", time.Since(start).Seconds(), c.place.hostConfig())
 	return nil
+}
+
+// checkHealth gives a component that is just being started again a while to come back.
+func (c native) checkHealth(ctx context.Context) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	n := node{place: c.place, client: client}
+	if err := poll(ctx, nil, n.nodeReady); err != nil {
+		return fmt.Errorf("the cluster runs but is not well (%w): see `status` and the logs in %s, or begin anew with `down` and `up`", err, c.place.path("log"))
+	}
+	return nil
+}
+
+// client reaches the API server from the host.
+func (c native) client() (kubernetes.Interface, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", c.place.hostConfig())
+	if err != nil {
+		return nil, fmt.Errorf("reading the kubeconfig: %w", err)
+	}
+	config.Timeout = 10 * time.Second
+	return kubernetes.NewForConfig(config)
 }
 
 func printOutbound(exits []exit) {
