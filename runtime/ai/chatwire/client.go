@@ -116,9 +116,7 @@ func (c *Client) Complete(ctx context.Context, t tenancy.ID, req ai.ChatRequest)
 	var j joiner
 	a := ai.Answer{Text: j.add(f.text), Finish: f.finish, Usage: f.usage, Model: req.Model}
 	a.Text += j.flush()
-	if f.hasUsage {
-		c.tokens.Learn(req.Model, req.Messages, f.usage.In)
-	} else {
+	if !f.hasUsage {
 		a.Usage = ai.Usage{In: c.tokens.Messages(req.Model, req.Messages), Out: c.tokens.Text(req.Model, a.Text), Estimated: true}
 	}
 	return a, nil

@@ -131,7 +131,7 @@ func cause(err error) error {
 		return errors.New("the upstream's certificate is for another host name")
 	case errors.As(err, &invalid):
 		return errors.New("the upstream's certificate is expired or not valid for this use")
-	case errors.As(err, &handshake):
+	case errors.As(err, &handshake), errors.Is(err, http.ErrSchemeMismatch):
 		return errors.New("the upstream doesn't speak TLS at this address")
 	case errors.As(err, &dns):
 		return dns
