@@ -17,7 +17,8 @@ import (
 // Options of the driver; the zero value is ready to use.
 type Options struct {
 	// MaxBytes bounds state.db; beyond it the disk counts as full. The write-ahead
-	// log comes on top, up to 8 MiB when idle. 0 is no bound but the disk.
+	// log comes on top, about 4 MiB. 0 is no bound but the disk, of which 16 MiB are
+	// left for the log.
 	MaxBytes int64
 	// Now is the clock by which what has run out is dropped. nil is time.Now.
 	Now func() time.Time

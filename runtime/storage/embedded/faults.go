@@ -3,6 +3,7 @@ package embedded
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -71,6 +72,31 @@ func tryWrite(dir string) error {
 	}
 	_, err = f.Write(make([]byte, pageBytes))
 	return errors.Join(err, f.Close(), os.Remove(f.Name()))
+}
+
+// headroom is what the file leaves of the disk to its log, so that on a full disk
+// sessions can still be deleted: their room in the file is used again. A quarter of a
+// disk too small for it.
+const headroom = 16 << 20
+
+// roomFor is how many pages the file may have: what it has, and what the disk has
+// left beyond the headroom. Only another user of the disk can then fill it.
+func roomFor(path string, maxBytes int64) (int64, error) {
+	most := int64(math.MaxInt32)
+	if maxBytes > 0 {
+		most = min(most, maxBytes/pageBytes)
+	}
+	var disk syscall.Statfs_t
+	if err := syscall.Statfs(filepath.Dir(path), &disk); err != nil {
+		return 0, fmt.Errorf("asking for the disk's size: %w", err)
+	}
+	var have int64
+	if f, err := os.Stat(path); err == nil {
+		have = f.Size()
+	}
+	block := int64(disk.Bsize)
+	left := int64(disk.Bavail)*block - min(headroom, int64(disk.Blocks)*block/4)
+	return max(1, min(most, (have+max(0, left))/pageBytes)), nil
 }
 
 func isCorrupt(err error) bool {

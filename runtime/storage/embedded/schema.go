@@ -59,7 +59,7 @@ const pageBytes = 4096
 
 // dsn of a connection. The writer syncs at every commit; cache sizes are small since
 // an idle tenant should cost little.
-func dsn(path string, write bool, maxBytes int64) string {
+func dsn(path string, write bool, maxPages int64) string {
 	q := url.Values{}
 	pragma := func(p string) { q.Add("_pragma", p) }
 	pragma("busy_timeout(2000)")
@@ -70,10 +70,8 @@ func dsn(path string, write bool, maxBytes int64) string {
 		pragma("journal_mode(WAL)")
 		pragma("synchronous(FULL)")
 		pragma("cache_size(-2048)")
-		pragma("journal_size_limit(8388608)")
-		if maxBytes > 0 {
-			pragma("max_page_count(" + strconv.FormatInt(max(1, maxBytes/pageBytes), 10) + ")")
-		}
+		pragma("journal_size_limit(4194304)")
+		pragma("max_page_count(" + strconv.FormatInt(maxPages, 10) + ")")
 	} else {
 		q.Set("mode", "ro")
 		pragma("cache_size(-1024)")

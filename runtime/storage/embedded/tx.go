@@ -82,11 +82,12 @@ func (t *tx) checkpoint() {
 
 // run does all jobs and writes all rows, or nothing. A probe makes sure that there is
 // something to write.
-func (t *tx) run(jobs []*job, r *rows, probe bool) error {
+func (t *tx) run(b *batch, r *rows, probe bool) error {
 	if err := do(t.begin); err != nil {
 		return err
 	}
-	err := t.fill(jobs, r, probe)
+	b.claim()
+	err := t.fill(b.claimed, r, probe)
 	if err == nil {
 		err = do(t.commit)
 	}
@@ -99,9 +100,6 @@ func (t *tx) run(jobs []*job, r *rows, probe bool) error {
 
 func (t *tx) fill(jobs []*job, r *rows, probe bool) error {
 	for _, j := range jobs {
-		if j.apply == nil || !j.taken.CompareAndSwap(false, true) {
-			continue
-		}
 		if err := j.apply(t); err != nil {
 			return err
 		}

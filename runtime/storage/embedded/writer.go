@@ -27,6 +27,23 @@ type batch struct {
 	jobs []*job
 	done chan struct{}
 	err  error
+
+	// claimed are the jobs to be done: those whose callers haven't given up.
+	claimed   []*job
+	isClaimed bool
+}
+
+// claim settles, once, which jobs are done. It comes as late as can be.
+func (b *batch) claim() {
+	if b.isClaimed {
+		return
+	}
+	b.isClaimed = true
+	for _, j := range b.jobs {
+		if j.apply != nil && j.taken.CompareAndSwap(false, true) {
+			b.claimed = append(b.claimed, j)
+		}
+	}
 }
 
 // job is one write. apply runs on the writer; nil waits for the counters alone.
@@ -54,6 +71,7 @@ type writer struct {
 	lock       *os.File
 	db         *sql.DB
 	tx         *tx
+	pages      int64
 	windowsDue time.Time
 	pruneDue   time.Time
 	forgetDue  time.Time
@@ -163,7 +181,7 @@ func (w *writer) commit(all bool) {
 			close(b.done)
 			return
 		}
-		if err = w.tx.run(b.jobs, rows, failed != nil); err != nil {
+		if err = w.do(b, rows, failed != nil); err != nil {
 			rows.notWritten(w.s)
 		}
 	}
@@ -176,6 +194,22 @@ func (w *writer) commit(all bool) {
 		w.recover()
 	}
 	close(b.done)
+}
+
+// do writes a batch; once more if the disk has got room since the file's bound was set.
+func (w *writer) do(b *batch, r *rows, probe bool) error {
+	err := w.tx.run(b, r, probe)
+	if err == nil || reasonOf(w.s.dir, err) != ReasonDiskFull {
+		return err
+	}
+	if pages, statErr := roomFor(w.s.path, w.s.options.MaxBytes); statErr != nil || pages <= w.pages {
+		return err
+	}
+	w.detach()
+	if err := w.attach(context.Background()); err != nil {
+		return err
+	}
+	return w.tx.run(b, r, probe)
 }
 
 // changedRows takes what changed; windows only when they are due.
@@ -223,12 +257,16 @@ func (w *writer) attach(ctx context.Context) error {
 		}
 		w.lock = f
 	}
-	db, err := sql.Open("sqlite", dsn(w.s.path, true, w.s.options.MaxBytes))
+	pages, err := roomFor(w.s.path, w.s.options.MaxBytes)
+	if err != nil {
+		return err
+	}
+	db, err := sql.Open("sqlite", dsn(w.s.path, true, pages))
 	if err != nil {
 		return err
 	}
 	db.SetMaxOpenConns(1)
-	w.db = db
+	w.db, w.pages = db, pages
 	if err := w.prepare(ctx); err != nil {
 		w.detach()
 		if isCorrupt(err) {
