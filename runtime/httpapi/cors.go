@@ -27,10 +27,10 @@ func allowOrigin(h http.Header, t *tenancy.Tenant, origin string) {
 
 func originAllowed(allowed []string, origin string) bool {
 	for _, a := range allowed {
-		if a == origin {
+		scheme, domain, wild := strings.Cut(a, "*.")
+		if !wild && a == origin {
 			return true
 		}
-		scheme, domain, wild := strings.Cut(a, "*.")
 		if !wild || !strings.HasPrefix(origin, scheme) || !strings.HasSuffix(origin, "."+domain) {
 			continue
 		}

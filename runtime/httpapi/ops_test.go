@@ -1,0 +1,64 @@
+package httpapi_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/crispy-enigma/crispy-enigma/api/tenantconfig"
+	"github.com/crispy-enigma/crispy-enigma/runtime/httpapi"
+)
+
+func TestOps(t *testing.T) {
+	token, ready := "st-canary", error(nil)
+	h := httpapi.Ops(httpapi.OpsOptions{
+		Ready: func(context.Context) error { return ready },
+		Status: func(context.Context) tenantconfig.Status {
+			return tenantconfig.Status{ConfigDigest: "sha256:x", ActiveStreams: 2}
+		},
+		StatusToken: func() (string, error) { return token, nil },
+		Metrics:     http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "metrics") }),
+	})
+	get := func(method, path string, auth ...string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(method, path, nil)
+		r.Header["Authorization"] = auth
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, r)
+		return rec
+	}
+	for _, path := range []string{"/healthz", "/readyz", "/metrics"} {
+		if rec := get("GET", path); rec.Code != 200 {
+			t.Errorf("%s: %d", path, rec.Code)
+		}
+		if rec := get("POST", path); rec.Code != 405 {
+			t.Errorf("POST %s: %d", path, rec.Code)
+		}
+	}
+	ready = errors.New("the store at 10.0.0.1 is gone")
+	if rec := get("GET", "/readyz"); rec.Code != 503 || strings.Contains(rec.Body.String(), "10.0.0.1") {
+		t.Errorf("not ready: %d %s", rec.Code, rec.Body)
+	}
+	if rec := get("GET", "/healthz"); rec.Code != 200 {
+		t.Errorf("alive while not ready: %d", rec.Code)
+	}
+	for _, auth := range [][]string{nil, {"Bearer "}, {"Bearer wrong"}, {"Basic st-canary"}, {"st-canary"}, {"Bearer st-canary", "Bearer st-canary"}, {"Bearer st-canaryy"}} {
+		rec := get("GET", "/status", auth...)
+		if rec.Code != 401 || strings.Contains(rec.Body.String(), "sha256") {
+			t.Errorf("%q: %d %s", auth, rec.Code, rec.Body)
+		}
+	}
+	rec := get("GET", "/status", "Bearer st-canary")
+	var status tenantconfig.Status
+	if err := json.Unmarshal(rec.Body.Bytes(), &status); err != nil || rec.Code != 200 || status.ActiveStreams != 2 || status.ConfigDigest != "sha256:x" {
+		t.Errorf("status: %d %s", rec.Code, rec.Body)
+	}
+	token = ""
+	if rec := get("GET", "/status", "Bearer "); rec.Code != 503 {
+		t.Errorf("an empty token opens: %d", rec.Code)
+	}
+}
