@@ -20,6 +20,10 @@ type Server struct {
 	env *envtest.Environment
 	// Client reads and writes it without a cache, as a cluster administrator.
 	Client client.Client
+	// Assets is the folder of the binaries, kubectl among them.
+	Assets string
+	// Kubeconfig is the text of a file for other programs, as the same administrator.
+	Kubeconfig []byte
 }
 
 // Start runs etcd and the API server on free loopback ports and installs the CRDs of
@@ -52,7 +56,7 @@ func Start(ctx context.Context) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the API server: %w", err)
 	}
-	return &Server{env: env, Client: c}, nil
+	return &Server{env: env, Client: c, Assets: env.BinaryAssetsDirectory, Kubeconfig: env.KubeConfig}, nil
 }
 
 // Stop ends the API server and etcd and removes their files.
