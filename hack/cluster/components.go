@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"os"
@@ -21,8 +22,8 @@ type component struct {
 }
 
 // start runs the program and, once it has ended, runs it again after a second, as an init system would: a cluster that
-// lost a component comes back by itself. It all ends with PID 1.
-func (p place) start(name, path string, args ...string) (*component, error) {
+// lost a component comes back by itself. The program itself ends with PID 1; ctx only ends the watch over it.
+func (p place) start(ctx context.Context, name, path string, args ...string) (*component, error) {
 	c := &component{name: name, path: path, args: args, place: p, ended: make(chan error, 1)}
 	cmd, err := c.launch()
 	if err != nil {
@@ -38,7 +39,11 @@ func (p place) start(name, path string, args ...string) (*component, error) {
 			case c.ended <- fmt.Errorf("%s ended: %w", name, orExit0(err)):
 			default:
 			}
-			time.Sleep(time.Second)
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(time.Second):
+			}
 			if cmd, err = c.launch(); err != nil {
 				cmd = nil
 			}
@@ -47,9 +52,20 @@ func (p place) start(name, path string, args ...string) (*component, error) {
 	return c, nil
 }
 
+// keep returns the named variables of our environment.
+func keep(names ...string) []string {
+	var env []string
+	for _, name := range names {
+		if value, set := os.LookupEnv(name); set {
+			env = append(env, name+"="+value)
+		}
+	}
+	return env
+}
+
 func orExit0(err error) error {
 	if err == nil {
-		return fmt.Errorf("exit status 0")
+		return errors.New("exit status 0")
 	}
 	return err
 }
@@ -63,6 +79,8 @@ func (c *component) launch() (*exec.Cmd, error) {
 	cmd := exec.Command(c.path, c.args...)
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.Dir = c.place.Dir
+	// Nothing of the developer's environment: a proxy setting would lead webhooks astray, ETCD_* configures etcd.
+	cmd.Env = keep("PATH", "HOME")
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", c.name, err)
 	}

@@ -51,10 +51,10 @@ func makePKI(p place) error {
 const kubeletClient = "kube-apiserver-kubelet-client"
 
 func (n *node) startControlPlane(ctx context.Context) error {
-	if err := n.startEtcd(); err != nil {
+	if err := n.startEtcd(ctx); err != nil {
 		return err
 	}
-	api, err := n.startAPIServer()
+	api, err := n.startAPIServer(ctx)
 	if err != nil {
 		return err
 	}
@@ -65,14 +65,14 @@ func (n *node) startControlPlane(ctx context.Context) error {
 		return err
 	}
 	n.done("kube-apiserver is ready")
-	return n.startControllers()
+	return n.startControllers(ctx)
 }
 
 // startEtcd trades durability for speed: the data do not outlive the cluster.
-func (n *node) startEtcd() error {
+func (n *node) startEtcd(ctx context.Context) error {
 	p := n.place
 	const client, peer = "https://127.0.0.1:2379", "http://127.0.0.1:2380"
-	_, err := p.start("etcd", p.tool("etcd"), "--name", nodeName, "--data-dir", p.path("etcd"), "--unsafe-no-fsync",
+	_, err := p.start(ctx, "etcd", p.tool("etcd"), "--name", nodeName, "--data-dir", p.path("etcd"), "--unsafe-no-fsync",
 		"--logger", "zap", "--log-level", "warn",
 		"--listen-client-urls", client, "--advertise-client-urls", client,
 		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", nodeName+"="+peer,
@@ -81,10 +81,10 @@ func (n *node) startEtcd() error {
 	return err
 }
 
-func (n *node) startAPIServer() (*component, error) {
+func (n *node) startAPIServer(ctx context.Context) (*component, error) {
 	p := n.place
 	key := func(name string) string { return p.path("pki", name) }
-	return p.start("kube-apiserver", p.tool("kube-apiserver"), "--advertise-address="+nodeIP, "--secure-port=6443",
+	return p.start(ctx, "kube-apiserver", p.tool("kube-apiserver"), "--advertise-address="+nodeIP, "--secure-port=6443",
 		"--etcd-servers=https://127.0.0.1:2379", "--etcd-cafile="+key("etcd-ca.crt"),
 		"--etcd-certfile="+key("apiserver-etcd-client.crt"), "--etcd-keyfile="+key("apiserver-etcd-client.key"),
 		"--client-ca-file="+key("ca.crt"), "--tls-cert-file="+key("apiserver.crt"), "--tls-private-key-file="+key("apiserver.key"),
@@ -102,7 +102,7 @@ func (n *node) startAPIServer() (*component, error) {
 
 // startControllers raises the client limits: with the default 20 requests a second the default ServiceAccount, without
 // which no pod starts, comes 6 s later.
-func (n *node) startControllers() error {
+func (n *node) startControllers(ctx context.Context) error {
 	p := n.place
 	key := func(name string) string { return p.path("pki", name) }
 	shared := func(name string) []string {
@@ -116,9 +116,9 @@ func (n *node) startControllers() error {
 		"--client-ca-file="+key("ca.crt"), "--requestheader-client-ca-file="+key("front-proxy-ca.crt"),
 		"--allocate-node-cidrs", "--cluster-cidr="+podCIDR, "--node-cidr-mask-size=24", "--service-cluster-ip-range="+serviceCIDR,
 		"--flex-volume-plugin-dir="+p.path("volumeplugins")) // it would else be made on the host
-	if _, err := p.start("kube-controller-manager", p.tool("kube-controller-manager"), manager...); err != nil {
+	if _, err := p.start(ctx, "kube-controller-manager", p.tool("kube-controller-manager"), manager...); err != nil {
 		return err
 	}
-	_, err := p.start("kube-scheduler", p.tool("kube-scheduler"), shared("kube-scheduler")...)
+	_, err := p.start(ctx, "kube-scheduler", p.tool("kube-scheduler"), shared("kube-scheduler")...)
 	return err
 }

@@ -28,8 +28,7 @@ func (c native) Down(context.Context) error {
 	return nil
 }
 
-// remove goes on after a failure and returns all of them: each step removes something of its own. The record goes
-// last, so that a remove that was cut short can be done again.
+// remove can be done again after it was cut short or has failed: the record goes only when nothing runs any more.
 func (c native) remove() error {
 	if err := c.place.checkOwner(); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -46,8 +45,8 @@ func (c native) remove() error {
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("ending the cluster: %w", err)
 	}
-	for _, dir := range rec.Made {
-		_ = os.Remove(dir) // stays if somebody else has come to use it
+	if err := c.place.removeMountPoints(rec); err != nil {
+		return err
 	}
 	if err := os.RemoveAll(c.place.hostConfig()); err != nil {
 		return fmt.Errorf("removing the cluster's files: %w", err)

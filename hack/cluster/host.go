@@ -54,13 +54,8 @@ func serveHost(p place) error {
 	if err := makeCgroups(groups, p.cgroup()); err != nil {
 		return err
 	}
-	made, err := makeMountPoints()
-	if err != nil {
-		return err
-	}
-	// Written first without the processes: a down that comes now still knows which folders to remove.
-	rec := record{Host: newProcess(os.Getpid()), Made: made}
-	if err := p.writeRecord(rec); err != nil {
+	rec := record{Host: newProcess(os.Getpid())}
+	if err := p.makeMountPoints(&rec); err != nil {
 		return err
 	}
 	first, err := startInsider("inside-init", p, &syscall.SysProcAttr{

@@ -44,6 +44,7 @@ func insiderCommand(role string, p place) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe", role, p.Root, os.Getenv("ENIGMA_CLUSTER"))
 	cmd.Args[0] = "enigma-cluster"
 	cmd.Dir = "/"
+	cmd.Env = keep("PATH", "HOME", "ENIGMA_CLUSTER", "SUDO_UID", "SUDO_GID")
 	return cmd
 }
 

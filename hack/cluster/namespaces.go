@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,24 +24,6 @@ var kernelSettings = map[string]string{
 	"kernel/panic_on_oops":      "1",
 	"kernel/keys/root_maxkeys":  "1000000",
 	"kernel/keys/root_maxbytes": "25000000",
-}
-
-// makeMountPoints makes those hidden paths that the host lacks and returns them, deepest first, for down to remove.
-func makeMountPoints() (made []string, err error) {
-	for _, dir := range hidden {
-		var absent []string
-		for up := dir; up != "/"; up = filepath.Dir(up) {
-			if _, err := os.Stat(up); !errors.Is(err, fs.ErrNotExist) {
-				break
-			}
-			absent = append(absent, up)
-		}
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return made, fmt.Errorf("making a mount point: %w", err)
-		}
-		made = append(absent, made...)
-	}
-	return made, nil
 }
 
 // insideInit is PID 1 of the cluster: it makes the namespaces habitable, starts the node and reaps orphans (the

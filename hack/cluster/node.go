@@ -53,11 +53,11 @@ func (n *node) run(ctx context.Context) error {
 	if err := <-runtimeReady; err != nil {
 		return err
 	}
-	kubelet, err := n.startKubelet()
+	kubelet, err := n.startKubelet(ctx)
 	if err != nil {
 		return err
 	}
-	proxy, err := n.startProxy()
+	proxy, err := n.startProxy(ctx)
 	if err != nil {
 		return err
 	}
@@ -118,7 +118,7 @@ func (n *node) startRuntime(ctx context.Context) error {
 	if err := os.WriteFile(p.path("containerd.toml"), []byte(containerdConfig(p)), 0o600); err != nil {
 		return fmt.Errorf("configuring containerd: %w", err)
 	}
-	containerd, err := p.start("containerd", "containerd", "--config", p.path("containerd.toml"))
+	containerd, err := p.start(ctx, "containerd", "containerd", "--config", p.path("containerd.toml"))
 	if err != nil {
 		return err
 	}
@@ -191,7 +191,7 @@ evictionHard: {memory.available: 100Mi, nodefs.available: 1%%, imagefs.available
 `, p.cgroup(), p.containerd(), p.pki(), nodeIP, dnsIP, p.path("resolv.conf"), p.path("podlogs"), p.path("volumeplugins"))
 }
 
-func (n *node) startKubelet() (*component, error) {
+func (n *node) startKubelet(ctx context.Context) (*component, error) {
 	p := n.place
 	if err := os.WriteFile(p.path("resolv.conf"), nil, 0o600); err != nil {
 		return nil, err
@@ -199,14 +199,14 @@ func (n *node) startKubelet() (*component, error) {
 	if err := os.WriteFile(p.path("kubelet.yaml"), []byte(kubeletConfig(p)), 0o600); err != nil {
 		return nil, fmt.Errorf("configuring kubelet: %w", err)
 	}
-	return p.start("kubelet", p.tool("kubelet"), "--config", p.path("kubelet.yaml"), "--kubeconfig", p.path("pki", "kubelet.kubeconfig"),
+	return p.start(ctx, "kubelet", p.tool("kubelet"), "--config", p.path("kubelet.yaml"), "--kubeconfig", p.path("pki", "kubelet.kubeconfig"),
 		"--root-dir", p.path("kubelet"), "--node-ip", nodeIP, "--hostname-override", nodeName)
 }
 
 // startProxy leaves the size of the connection table alone: it is the host's too.
-func (n *node) startProxy() (*component, error) {
+func (n *node) startProxy(ctx context.Context) (*component, error) {
 	p := n.place
-	return p.start("kube-proxy", p.tool("kube-proxy"), "--kubeconfig", p.path("pki", "kube-proxy.kubeconfig"), "--proxy-mode", "nftables",
+	return p.start(ctx, "kube-proxy", p.tool("kube-proxy"), "--kubeconfig", p.path("pki", "kube-proxy.kubeconfig"), "--proxy-mode", "nftables",
 		"--cluster-cidr", podCIDR, "--hostname-override", nodeName, "--conntrack-max-per-core", "0")
 }
 

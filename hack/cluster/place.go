@@ -49,7 +49,7 @@ func findPlace() (place, error) {
 func newPlace(root, name string) place {
 	sum := sha256.Sum256([]byte(root + "\x00" + name))
 	id := hex.EncodeToString(sum[:4])
-	return place{Root: root, ID: id, Dir: "/var/tmp/crispy-enigma-" + id}
+	return place{Root: root, ID: id, Dir: filepath.Join(clusters, "crispy-enigma-"+id)}
 }
 
 func (p place) path(elements ...string) string {
@@ -101,10 +101,10 @@ func (p place) lock() (unlock func(), err error) {
 
 // record is what a running cluster writes down for the commands that come later.
 type record struct {
-	Host    process // keeps the forwards; parent of Init
-	Init    process // PID 1 of the cluster's pid namespace, as the host sees it
-	APIPort int     // of the API server on the host's 127.0.0.1
-	Made    []string
+	Host    process  // keeps the forwards; parent of Init
+	Init    process  // PID 1 of the cluster's pid namespace, as the host sees it
+	APIPort int      // of the API server on the host's 127.0.0.1
+	Made    []string // folders that were made on the host to mount on
 }
 
 // process tells a process from a later one that got the same number.
