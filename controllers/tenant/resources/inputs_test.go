@@ -3,13 +3,13 @@ package resources_test
 import (
 	"encoding/json"
 	"strings"
-	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"pgregory.net/rapid"
 
 	"github.com/crispy-enigma/crispy-enigma/api/v1alpha1"
 	"github.com/crispy-enigma/crispy-enigma/controllers/tenant/resources"
@@ -126,7 +126,7 @@ func workersAI(in *resources.Inputs) {
 }
 
 // rendered are the children as JSON objects.
-func rendered(t testing.TB, in resources.Inputs) []map[string]any {
+func rendered(t rapid.TB, in resources.Inputs) []map[string]any {
 	t.Helper()
 	all, err := resources.All(in)
 	if err != nil {
