@@ -1,0 +1,115 @@
+package tenant
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"github.com/crispy-enigma/crispy-enigma/api/v1alpha1"
+	"github.com/crispy-enigma/crispy-enigma/controllers/tenant/resources"
+)
+
+// Finalizer keeps a Tenant with a volume until the volume is dealt with as its deletion
+// policy says. Tenants without one need none: the garbage collector takes their
+// children.
+const Finalizer = "ai.crispy-enigma.dev/volume"
+
+// ensureFinalizer comes before the volume is made, so that no change of the policy, and
+// no deletion in the same moment, finds the volume unguarded.
+func (r *Reconciler) ensureFinalizer(ctx context.Context, o *observed) error {
+	t := o.tenant
+	if o.effective.Persistence == nil || controllerutil.ContainsFinalizer(t, Finalizer) {
+		return nil
+	}
+	patched := t.DeepCopy()
+	controllerutil.AddFinalizer(patched, Finalizer)
+	if err := r.patchFinalizers(ctx, t, patched); err != nil {
+		return fmt.Errorf("adding the finalizer: %w", err)
+	}
+	t.Finalizers, t.ResourceVersion = patched.Finalizers, patched.ResourceVersion
+	return nil
+}
+
+// patchFinalizers fails if the Tenant changed meanwhile, because a list is replaced
+// whole and may hold others' finalizers.
+func (r *Reconciler) patchFinalizers(ctx context.Context, from, to *v1alpha1.Tenant) error {
+	return r.Client.Patch(ctx, to, client.MergeFromWithOptions(from, client.MergeFromWithOptimisticLock{}))
+}
+
+// finalize deals with the volume, then lets the Tenant go; the garbage collector takes
+// the rest.
+func (r *Reconciler) finalize(ctx context.Context, t *v1alpha1.Tenant) error {
+	if !controllerutil.ContainsFinalizer(t, Finalizer) {
+		return nil
+	}
+	o := &observed{tenant: t}
+	if err := r.observeClass(ctx, o); err != nil {
+		return err
+	}
+	o.effective = v1alpha1.EffectiveOf(t, o.class)
+	if err := r.finalizeVolume(ctx, o); err != nil {
+		return err
+	}
+	patched := t.DeepCopy()
+	controllerutil.RemoveFinalizer(patched, Finalizer)
+	if err := r.patchFinalizers(ctx, t, patched); err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("removing the finalizer: %w", err)
+	}
+	return nil
+}
+
+// finalizeVolume reads the claim live: whether data is deleted isn't decided by a cache.
+func (r *Reconciler) finalizeVolume(ctx context.Context, o *observed) error {
+	claim := &corev1.PersistentVolumeClaim{}
+	key := client.ObjectKey{Namespace: o.tenant.Namespace, Name: resources.NamesOf(o.tenant.Name).State}
+	err := r.Live.Get(ctx, key, claim)
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading the volume claim: %w", err)
+	}
+	mark := resources.IdentityMark(resources.Identity(r.Operator.OwnerID, o.tenant, o.effective))
+	if claim.Labels[resources.StorageIdentity] != mark && !metav1.IsControlledBy(claim, o.tenant) {
+		return nil // somebody else's
+	}
+	if o.effective.DeletionPolicy == v1alpha1.DeletionDelete {
+		return r.deleteVolume(ctx, claim)
+	}
+	if err := r.releaseVolume(ctx, o.tenant, claim); err != nil {
+		return err
+	}
+	r.announceRetained(o.tenant, claim.Name)
+	return nil
+}
+
+func (r *Reconciler) deleteVolume(ctx context.Context, claim *corev1.PersistentVolumeClaim) error {
+	if claim.DeletionTimestamp != nil {
+		return nil
+	}
+	err := r.Client.Delete(ctx, claim, client.Preconditions{UID: &claim.UID})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("deleting the volume claim: %w", err)
+	}
+	return nil
+}
+
+// releaseVolume takes the Tenant's ownership off a claim that is to outlive it.
+func (r *Reconciler) releaseVolume(ctx context.Context, t *v1alpha1.Tenant, claim *corev1.PersistentVolumeClaim) error {
+	if !slices.ContainsFunc(claim.OwnerReferences, func(o metav1.OwnerReference) bool { return o.UID == t.UID }) {
+		return nil
+	}
+	released := claim.DeepCopy()
+	released.OwnerReferences = slices.DeleteFunc(released.OwnerReferences, func(o metav1.OwnerReference) bool { return o.UID == t.UID })
+	err := r.Client.Patch(ctx, released, client.MergeFromWithOptions(claim, client.MergeFromWithOptimisticLock{}))
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("releasing the volume claim: %w", err)
+	}
+	return nil
+}

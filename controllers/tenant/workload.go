@@ -1,0 +1,184 @@
+package tenant
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/crispy-enigma/crispy-enigma/api/tenantconfig"
+	"github.com/crispy-enigma/crispy-enigma/api/v1alpha1"
+	"github.com/crispy-enigma/crispy-enigma/controllers/apply"
+	"github.com/crispy-enigma/crispy-enigma/controllers/tenant/resources"
+)
+
+// built is what the workload phase has put in place.
+type built struct {
+	// digest of the document that the pods shall serve.
+	digest string
+	// statusToken that the pods know the operator by.
+	statusToken string
+	// nextChange is when the document changes by time alone; zero for never.
+	nextChange time.Time
+}
+
+// applyChildren makes the Tenant's children what they should be.
+func (r *Reconciler) applyChildren(ctx context.Context, o *observed, found credentials) (*built, *verdict, error) {
+	in, err := r.inputs(ctx, o, found)
+	if err != nil {
+		return nil, nil, err
+	}
+	secrets, err := r.readOwnSecrets(ctx, o.tenant)
+	if err != nil {
+		return nil, refusal(err), unexplained(err)
+	}
+	rotated, err := r.withSecrets(in, secrets)
+	if err != nil {
+		return nil, nil, err
+	}
+	document, err := resources.Config(*in)
+	if err != nil {
+		return nil, refusal(err), unexplained(err)
+	}
+	objects, err := resources.All(*in)
+	if err != nil {
+		return nil, refusal(err), unexplained(err)
+	}
+	// Only now: a Tenant that is refused anyhow gets no keys.
+	if err := r.createKeys(ctx, in); err != nil {
+		return nil, refusal(err), unexplained(err)
+	}
+	if in.KeysVersion != "" && secrets.keys == nil {
+		if objects, err = resources.All(*in); err != nil {
+			return nil, refusal(err), unexplained(err)
+		}
+	}
+	result, err := apply.All(ctx, r.Client, r.owner(o), objects...)
+	r.report(ctx, o.tenant, result)
+	if err != nil {
+		return nil, refusal(err), unexplained(err)
+	}
+	r.announceRotation(o.tenant, rotated)
+	o.tenant.Status.ConfigDigest = tenantconfig.DigestOf(document)
+	o.tenant.Status.Image = resources.Image(*in)
+	return &built{
+		digest:      o.tenant.Status.ConfigDigest,
+		statusToken: in.StatusToken,
+		nextChange:  resources.NextChange(*in, document),
+	}, nil, nil
+}
+
+func (r *Reconciler) inputs(ctx context.Context, o *observed, found credentials) (*resources.Inputs, error) {
+	in := &resources.Inputs{
+		Tenant:        o.tenant,
+		Class:         o.class,
+		Effective:     o.effective,
+		Operator:      r.Operator,
+		Cluster:       o.capabilities,
+		Hosts:         o.claims.hosts,
+		Account:       found.account,
+		UpstreamToken: found.upstreamToken,
+		Keys:          found.referenced,
+		Now:           r.Clock.Now(),
+	}
+	claim, err := r.claim(ctx, o.tenant)
+	if err != nil {
+		return nil, err
+	}
+	if claim != nil {
+		in.Claim = &resources.Claim{Size: *claim.Spec.Resources.Requests.Storage(), StorageClassName: claim.Spec.StorageClassName}
+	}
+	deployment, err := r.deployment(ctx, o.tenant)
+	if err != nil {
+		return nil, err
+	}
+	if deployment != nil {
+		in.Replicas = deployment.Spec.Replicas
+	}
+	return in, nil
+}
+
+func (r *Reconciler) deployment(ctx context.Context, t *v1alpha1.Tenant) (*appsv1.Deployment, error) {
+	deployment := &appsv1.Deployment{}
+	err := r.Client.Get(ctx, client.ObjectKey{Namespace: t.Namespace, Name: resources.NamesOf(t.Name).Base}, deployment)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the Deployment: %w", err)
+	}
+	return deployment, nil
+}
+
+func (r *Reconciler) owner(o *observed) apply.Owner {
+	return apply.Owner{
+		Object:      o.tenant,
+		Inventory:   resources.Inventory(o.tenant.Name),
+		IdentityKey: resources.StorageIdentity,
+		Prune:       resources.Kinds(o.capabilities),
+		Live:        r.Live,
+	}
+}
+
+// report tells of what was written, in the log and as metrics.
+func (r *Reconciler) report(ctx context.Context, t *v1alpha1.Tenant, result apply.Result) {
+	for _, change := range result.Changes {
+		log.FromContext(ctx).Info("child "+change.Verb, "kind", change.Kind, "child", change.Name, "fields", change.Fields)
+		r.Metrics.childWritten(change.Kind, change.Verb)
+	}
+	r.announceChanges(t, result)
+}
+
+// refusal is the verdict that an error of building or applying children explains; nil
+// for one that a retry may mend.
+func refusal(err error) *verdict {
+	var (
+		document *resources.DocumentError
+		patch    *resources.PodPatchError
+		foreign  *apply.ForeignObject
+		refused  *apply.RefusedChange
+	)
+	switch {
+	case errors.As(err, &document):
+		return stall(v1alpha1.ConditionWorkloadReady, v1alpha1.ReasonDocumentRefused, document.Error())
+	case errors.As(err, &patch):
+		return stall(v1alpha1.ConditionWorkloadReady, v1alpha1.ReasonPodPatchRefused, patch.Error())
+	case errors.As(err, &foreign):
+		return stall(v1alpha1.ConditionWorkloadReady, v1alpha1.ReasonChildConflict, foreign.Error())
+	case errors.As(err, &refused):
+		return stall(v1alpha1.ConditionWorkloadReady, v1alpha1.ReasonChildRefused, refused.Error())
+	case errors.Is(err, apply.ErrNamespaceTerminating):
+		return wait(v1alpha1.ConditionWorkloadReady, v1alpha1.ReasonNamespaceDeleting, "the namespace is being deleted, and the tenant with it", pollSettled)
+	case apierrors.IsForbidden(err):
+		// A quota, an admission policy or missing rights: each ends without our doing.
+		return wait(v1alpha1.ConditionWorkloadReady, v1alpha1.ReasonChildRefused, "the API server refuses: "+err.Error(), pollRollout)
+	}
+	return nil
+}
+
+// unexplained is an error that no verdict stands for.
+func unexplained(err error) error {
+	if refusal(err) != nil {
+		return nil
+	}
+	return err
+}
+
+// namespaceGoes tells whether a namespace that was seen to be terminating still is:
+// nothing is written into it then.
+func (r *Reconciler) namespaceGoes(ctx context.Context, t *v1alpha1.Tenant) (bool, error) {
+	c := t.Condition(v1alpha1.ConditionReconciling)
+	if c == nil || c.Reason != v1alpha1.ReasonNamespaceDeleting {
+		return false, nil
+	}
+	ns, err := r.namespace(ctx, t.Namespace)
+	if apierrors.IsNotFound(err) {
+		return true, nil
+	}
+	return err == nil && ns.DeletionTimestamp != nil, err
+}
