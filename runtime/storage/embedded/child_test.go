@@ -2,6 +2,7 @@ package embedded_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -49,7 +50,8 @@ func acme() tenancy.ID {
 func session(writer int) string { return "session-" + strconv.Itoa(writer) }
 
 // child runs turns at once, each a reservation, its settlement and an append, and
-// tells on standard output when one starts and when it is acknowledged.
+// tells on standard output when one starts and when it is acknowledged. What is
+// unavailable is tried again.
 func child(dir string) error {
 	ctx := context.Background()
 	writers, err := strconv.Atoi(os.Getenv(childWriters))
@@ -94,6 +96,12 @@ func childTurn(ctx context.Context, s *embedded.Store, w, i int) error {
 		return err
 	}
 	r, err := s.Budgets().Reserve(ctx, acme(), []storage.Limit{day}, []int64{1})
+	for errors.Is(err, storage.ErrUnavailable) {
+		if err := say("FAIL reserve %d %d %v\n", w, i, err); err != nil {
+			return err
+		}
+		r, err = s.Budgets().Reserve(ctx, acme(), []storage.Limit{day}, []int64{1})
+	}
 	if err != nil {
 		return err
 	}
@@ -107,7 +115,14 @@ func childTurn(ctx context.Context, s *embedded.Store, w, i int) error {
 		return err
 	}
 	m := storage.Message{Role: storage.RoleUser, Content: strconv.Itoa(i), At: time.Now()}
-	if err := s.Sessions().Append(ctx, acme(), owner, session(w), []storage.Message{m}, storage.Keep{}); err != nil {
+	err = s.Sessions().Append(ctx, acme(), owner, session(w), []storage.Message{m}, storage.Keep{})
+	for errors.Is(err, storage.ErrUnavailable) {
+		if err := say("FAIL append %d %d %v\n", w, i, err); err != nil {
+			return err
+		}
+		err = s.Sessions().Append(ctx, acme(), owner, session(w), []storage.Message{m}, storage.Keep{})
+	}
+	if err != nil {
 		return err
 	}
 	return say("ACK append %d %d\n", w, i)

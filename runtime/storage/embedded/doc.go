@@ -2,8 +2,8 @@
 // state.db, in a directory that no other process may use at the same time.
 //
 // Promise: Append, Delete, Expire and Reserve return when what they did is on the
-// disk, at least one fdatasync after it was written; writes that come together share
-// one transaction and one fdatasync. Takes, settlements and usage are decided in
+// disk: its log was synced after it was written. Writes that come together share
+// one transaction and one sync. Takes, settlements and usage are decided in
 // memory and ride on the next commit, within a second. A reservation that was never
 // settled counts as spent after a crash. Reads never wait for the writer.
 //

@@ -112,16 +112,58 @@ func verify(t *testing.T, dir string, acked []int, settled, started int64, round
 	}
 }
 
+func needStrace(t *testing.T) string {
+	t.Helper()
+	strace, err := exec.LookPath("strace")
+	if err != nil && os.Getenv("CI") == "true" {
+		t.Fatal("strace is missing; install it: apt-get install strace")
+	}
+	if err != nil {
+		t.Skip("strace is missing; install it to watch system calls and make them fail")
+	}
+	return strace
+}
+
+// TestFailingDiskIsUnavailableAndHeals makes system calls of the process fail for a
+// while (counted a thread): a write is refused or kept whole, and all goes on after.
+func TestFailingDiskIsUnavailableAndHeals(t *testing.T) {
+	const writers, turns = 4, 60
+	strace := needStrace(t)
+	for _, c := range []struct{ fault, reason string }{
+		{"fsync,fdatasync:error=EIO:when=8..9", "io_error"},
+		{"pwrite64:error=EIO:when=100..130", "io_error"},
+		{"pwrite64:error=ENOSPC:when=100..130", "disk_full"},
+	} {
+		t.Run(c.fault, func(t *testing.T) {
+			dir := t.TempDir()
+			cmd := childCommand(t, dir, writers, turns, strace, "-f", "-qq", "--seccomp-bpf", "-o", "/dev/null", "-e", "trace=pwrite64,fsync,fdatasync", "-e", "inject="+c.fault)
+			out, err := cmd.CombinedOutput()
+			if err != nil {
+				t.Fatalf("child: %v\n%s", err, out)
+			}
+			failed := strings.Count(string(out), "FAIL ")
+			if failed == 0 || strings.Count(string(out), "state store unavailable ("+c.reason+")") != failed {
+				t.Fatalf("%d writes failed, not all for %s:\n%s", failed, c.reason, out)
+			}
+			acked := make([]int, writers)
+			for w := range acked {
+				acked[w] = turns
+			}
+			verify(t, dir, acked, writers*turns, writers*turns, 0)
+			for w := range acked {
+				if acked[w] != turns {
+					t.Errorf("session %d has %d messages, want %d", w, acked[w], turns)
+				}
+			}
+			integrity(t, dir)
+		})
+	}
+}
+
 // TestEveryAcknowledgementFollowsASync reads the system calls of a child: between the
 // start of a write and its acknowledgement the log was written, and synced after it.
 func TestEveryAcknowledgementFollowsASync(t *testing.T) {
-	strace, err := exec.LookPath("strace")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("strace is missing; install it: apt-get install strace")
-		}
-		t.Skip("strace is missing; install it to count syncs")
-	}
+	strace := needStrace(t)
 	for _, c := range []struct{ writers, turns int }{{1, 20}, {64, 10}} {
 		t.Run(fmt.Sprintf("%d at once", c.writers), func(t *testing.T) {
 			trace := filepath.Join(t.TempDir(), "trace")

@@ -150,25 +150,39 @@ func TestFullDiskRefusesWritesAndHeals(t *testing.T) {
 	integrity(t, dir)
 }
 
+// TestFullFileRefusesWritesUntilSessionsGo: nobody else takes or gives room, so what
+// heals must be the deletion, which has to work on a full disk.
 func TestFullFileRefusesWritesUntilSessionsGo(t *testing.T) {
-	s := open(t, t.TempDir(), embedded.Options{MaxBytes: 1 << 20})
-	for i := range 4 {
-		if err := appendOne(s, fmt.Sprint("old", i), 50_000); err != nil {
-			t.Fatal(err)
-		}
-	}
-	acked := fill(t, s, "s", 20_000)
-	wantHealth(t, s, embedded.ReasonDiskFull)
-	if got := count(t, s, "s"); got != acked || acked < 20 {
-		t.Fatalf("%d messages are read, %d were acknowledged", got, acked)
-	}
-	n, err := s.Sessions().Expire(context.Background(), acme(), time.Now().Add(time.Hour))
-	if err != nil || n != 5 {
-		t.Fatalf("expiring on a full file: %d, %v", n, err)
-	}
-	wantHealth(t, s, "")
-	if err := appendOne(s, "s", 20_000); err != nil {
-		t.Fatalf("after expiry: %v", err)
+	for name, make := range map[string]func(t *testing.T) (string, embedded.Options){
+		"by its bound": func(t *testing.T) (string, embedded.Options) {
+			return t.TempDir(), embedded.Options{MaxBytes: 4 << 20}
+		},
+		"by the disk": func(t *testing.T) (string, embedded.Options) {
+			return disk(t, 24<<20), embedded.Options{}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, options := make(t)
+			s := open(t, dir, options)
+			for i := range 4 {
+				if err := appendOne(s, fmt.Sprint("old", i), 50_000); err != nil {
+					t.Fatal(err)
+				}
+			}
+			acked := fill(t, s, "s", 20_000)
+			wantHealth(t, s, embedded.ReasonDiskFull)
+			if got := count(t, s, "s"); got != acked || acked < 100 {
+				t.Fatalf("%d messages are read, %d were acknowledged", got, acked)
+			}
+			n, err := s.Sessions().Expire(context.Background(), acme(), time.Now().Add(time.Hour))
+			if err != nil || n != 5 {
+				t.Fatalf("expiring on a full file: %d, %v", n, err)
+			}
+			wantHealth(t, s, "")
+			if err := appendOne(s, "s", 20_000); err != nil {
+				t.Fatalf("after expiry: %v", err)
+			}
+		})
 	}
 }
 
