@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -134,12 +136,20 @@ func FuzzRouting(f *testing.F) {
 
 func TestHalfAHeaderIsCutOff(t *testing.T) {
 	b := newBench(t, httpapi.Options{})
-	b.server.Config.ReadHeaderTimeout = 100 * time.Millisecond // read per connection
+	b.server = httptest.NewUnstartedServer(nil)
+	b.server.Config = httpapi.Server(b.door, slog.New(slog.DiscardHandler))
+	if got := b.server.Config.ReadHeaderTimeout; got != 5*time.Second {
+		t.Errorf("a header may take %v", got)
+	}
+	b.server.Config.ReadHeaderTimeout = 100 * time.Millisecond
+	b.server.Start()
+	t.Cleanup(b.server.Close)
 	conns := make([]io.ReadWriter, 50)
 	for i := range conns {
 		conns[i] = b.dial()
 		_, _ = io.WriteString(conns[i], "POST /chat HTTP/1.1\r\nHost: x\r\nX-Slow: ")
 	}
+	b.url = b.server.URL
 	if a := b.do("POST", "/chat", `{"message":"x"}`, bearerAcme); a.Status != 200 {
 		t.Errorf("a good request meanwhile: %d", a.Status)
 	}
@@ -221,16 +231,16 @@ func TestAClientThatNeverReadsIsCutOff(t *testing.T) {
 }
 
 // zeros is an endless chunked body.
-type zeros struct{ sent int64 }
+type zeros struct{ sent atomic.Int64 }
 
 func (z *zeros) Read(p []byte) (int, error) {
-	if z.sent > 1<<30 {
+	if z.sent.Load() > 1<<30 {
 		return 0, io.EOF
 	}
 	for i := range p {
 		p[i] = ' '
 	}
-	z.sent += int64(len(p))
+	z.sent.Add(int64(len(p)))
 	return len(p), nil
 }
 
@@ -253,8 +263,8 @@ func TestAGigabyteIsRefusedWithoutReadingIt(t *testing.T) {
 		if a := b.read(res); a.Status != 413 {
 			t.Errorf("%s: %d", name, a.Status)
 		}
-		if body.sent > 64<<20 {
-			t.Errorf("%s: %d bytes were taken", name, body.sent)
+		if body.sent.Load() > 64<<20 {
+			t.Errorf("%s: %d bytes were taken", name, body.sent.Load())
 		}
 	}
 	runtime.ReadMemStats(&after)

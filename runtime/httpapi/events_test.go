@@ -327,7 +327,9 @@ func TestClientGoneIsSeenWithoutWriting(t *testing.T) {
 	<-began
 	goneAt.store(time.Now())
 	_ = conn.Close()
-	if d := <-took; d > 100*time.Millisecond {
+	d := <-took
+	t.Logf("seen after %v", d)
+	if d > time.Second { // milliseconds; a busy machine may need more
 		t.Errorf("seen after %v", d)
 	}
 	if o := <-b.seen; o.Status != 499 || !o.Stream {
