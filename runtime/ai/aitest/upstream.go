@@ -33,8 +33,13 @@ func tokensComeAtOnce(t *testing.T, h Harness) {
 	}
 }
 
-// cancelWithin is the promise; the upstream is on loopback.
-const cancelWithin = 100 * time.Millisecond
+// cancelWithin is the promise; the upstream is on loopback. A busy machine may be late
+// by itself, so the best of a few attempts counts: a driver that waits for something
+// is late every time.
+const (
+	cancelWithin = 100 * time.Millisecond
+	attempts     = 3
+)
 
 func cancelReachesUpstream(t *testing.T, h Harness) {
 	never := make(chan struct{})
@@ -43,64 +48,86 @@ func cancelReachesUpstream(t *testing.T, h Harness) {
 		"before the token":   aifake.Says("x").PauseAt(0, never),
 		"in mid-stream":      aifake.Says("x", "y").PauseAt(1, never),
 	} {
-		for _, stream := range []bool{true, false} {
-			if !stream && name != "before the headers" {
-				continue
-			}
-			chatter, up := h.New(t, answer)
-			ctx, cancel := context.WithCancel(t.Context())
-			ended := make(chan error, 1)
-			go func() {
-				if !stream {
-					_, err := chatter.Complete(ctx, Tenant(t), h.request())
-					ended <- err
-					return
-				}
-				s, err := chatter.Stream(ctx, Tenant(t), h.request())
-				if err == nil {
-					_, _, err = Collect(s)
-					_ = s.Close()
-				}
-				ended <- err
-			}()
-			r := up.Await(1)
-			if r == nil {
-				t.Fatal("no call came")
-			}
-			start := time.Now()
-			cancel()
-			wantKind(t, <-ended, ai.KindCanceled)
-			goneWithin(t, name, r, start)
-		}
+		inTime(t, name, func() time.Duration { return cancelStream(t, h, answer) })
 	}
+	inTime(t, "a whole answer", func() time.Duration { return cancelWhole(t, h) })
 }
 
-func goneWithin(t *testing.T, name string, r *aifake.Request, start time.Time) {
+func cancelStream(t *testing.T, h Harness, answer aifake.Answer) time.Duration {
+	return cancelCall(t, h, answer, func(ctx context.Context, chatter ai.Chatter) error {
+		s, err := chatter.Stream(ctx, Tenant(t), h.request())
+		if err != nil {
+			return err
+		}
+		defer func() { _ = s.Close() }()
+		_, _, err = Collect(s)
+		return err
+	})
+}
+
+func cancelWhole(t *testing.T, h Harness) time.Duration {
+	return cancelCall(t, h, aifake.Hangs(), func(ctx context.Context, chatter ai.Chatter) error {
+		_, err := chatter.Complete(ctx, Tenant(t), h.request())
+		return err
+	})
+}
+
+func cancelCall(t *testing.T, h Harness, answer aifake.Answer, call func(context.Context, ai.Chatter) error) time.Duration {
+	t.Helper()
+	chatter, up := h.New(t, answer)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- call(ctx, chatter) }()
+	r := up.Await(1)
+	if r == nil {
+		t.Fatal("no call came")
+	}
+	start := time.Now()
+	cancel()
+	wantKind(t, <-ended, ai.KindCanceled)
+	return gone(t, r, start)
+}
+
+func closeReachesUpstream(t *testing.T, h Harness) {
+	inTime(t, "closing", func() time.Duration {
+		chatter, up := h.New(t, aifake.Says("x", "y").PauseAt(1, make(chan struct{})))
+		s, err := chatter.Stream(t.Context(), Tenant(t), h.request())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c, err := s.Next(); err != nil || c.Text != "x" {
+			t.Fatal(c, err)
+		}
+		start := time.Now()
+		_ = s.Close()
+		return gone(t, up.Requests()[0], start)
+	})
+}
+
+func inTime(t *testing.T, name string, measure func() time.Duration) {
+	t.Helper()
+	var took time.Duration
+	for range attempts {
+		if took = measure(); took <= cancelWithin {
+			return
+		}
+	}
+	t.Errorf("%s: the upstream noticed after %v, %d times too late", name, took, attempts)
+}
+
+// gone waits until the upstream notices that the client went away.
+func gone(t *testing.T, r *aifake.Request, start time.Time) time.Duration {
 	t.Helper()
 	limit := time.NewTimer(10 * time.Second)
 	defer limit.Stop()
 	select {
 	case <-r.Canceled():
-		if took := r.CanceledAt().Sub(start); took > cancelWithin {
-			t.Errorf("%s: the upstream noticed after %v", name, took)
-		}
+		return r.CanceledAt().Sub(start)
 	case <-limit.C:
-		t.Errorf("%s: the upstream was never told", name)
+		t.Fatal("the upstream was never told")
+		return 0
 	}
-}
-
-func closeReachesUpstream(t *testing.T, h Harness) {
-	chatter, up := h.New(t, aifake.Says("x", "y").PauseAt(1, make(chan struct{})))
-	s, err := chatter.Stream(t.Context(), Tenant(t), h.request())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if c, err := s.Next(); err != nil || c.Text != "x" {
-		t.Fatal(c, err)
-	}
-	start := time.Now()
-	_ = s.Close()
-	goneWithin(t, "closing", up.Requests()[0], start)
 }
 
 func requestIsComplete(t *testing.T, h Harness) {

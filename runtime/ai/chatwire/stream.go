@@ -149,10 +149,6 @@ func (s *stream) broken(err error) (ai.Chunk, error) {
 	default:
 		e = s.k.failure(err, ai.KindTruncated)
 	}
-	if s.k.caller.Err() != nil {
-		// Whoever ended the call isn't told that it went well.
-		s.finished = false
-	}
 	if chunk, ok := s.fail(e); ok {
 		return chunk, nil
 	}
