@@ -82,23 +82,21 @@ func (s *scanner) element(first bool) (more bool) {
 
 // str reads a string and gives its raw inside, escapes checked but not resolved.
 func (s *scanner) str() []byte {
-	s.i++
-	from := s.i
-	for s.i < len(s.b) {
-		switch c := s.b[s.i]; {
+	from := s.i + 1
+	// Most of a frame lies in strings, so this loop is what a token costs.
+	for b, i := s.b, from; i < len(b); i++ {
+		switch c := b[i]; {
 		case c == '"':
-			s.i++
-			return s.b[from : s.i-1]
+			s.i = i + 1
+			return b[from:i]
 		case c < ' ':
-			s.bad = true
-			return nil
+			i = len(b)
 		case c == '\\':
-			if !s.escape() {
-				s.bad = true
-				return nil
+			if s.i = i; s.escape() {
+				i = s.i - 1
+			} else {
+				i = len(b)
 			}
-		default:
-			s.i++
 		}
 	}
 	s.bad = true
