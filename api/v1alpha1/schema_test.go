@@ -17,7 +17,7 @@ import (
 
 // generated is every CRD of config/crd by kind.
 func generated() map[string]*apiextensions.CustomResourceDefinition {
-	files, err := filepath.Glob(filepath.Join("..", "..", "config", "crd", "*.yaml"))
+	files, err := filepath.Glob(filepath.Join("..", "..", "config", "crd", "ai.*.yaml"))
 	if err != nil {
 		panic(err)
 	}
