@@ -162,28 +162,51 @@ func TestHalfAHeaderIsCutOff(t *testing.T) {
 
 func TestASlowBodyIsCutOff(t *testing.T) {
 	b := newBench(t, httpapi.Options{BodyTimeout: 100 * time.Millisecond})
-	for name, request := range map[string]string{
-		"read by a handler":    "POST /chat HTTP/1.1\r\nHost: x\r\n" + bearerAcme + "\r\nContent-Length: 100\r\n\r\n{",
-		"chunked":              "POST /chat HTTP/1.1\r\nHost: x\r\n" + bearerAcme + "\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{",
-		"read by nobody":       "POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{",
-		"of a route without":   "DELETE /chat/s1 HTTP/1.1\r\nHost: x\r\n" + bearerAcme + "\r\nContent-Length: 100\r\n\r\n{",
-		"of an unknown caller": "POST /chat HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{",
+	for name, tc := range map[string]struct {
+		request string
+		status  int
+	}{
+		"read by a handler":    {"POST /chat HTTP/1.1\r\nHost: x\r\n" + bearerAcme + "\r\nContent-Length: 100\r\n\r\n{", 408},
+		"chunked":              {"POST /chat HTTP/1.1\r\nHost: x\r\n" + bearerAcme + "\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{", 408},
+		"read by nobody":       {"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{", 404},
+		"of a route without":   {"DELETE /chat/s1 HTTP/1.1\r\nHost: x\r\n" + bearerAcme + "\r\nContent-Length: 100\r\n\r\n{", 202},
+		"of an unknown caller": {"POST /chat HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{", 400},
 	} {
 		t.Run(name, func(t *testing.T) {
 			conn := b.dial()
-			_, _ = io.WriteString(conn, request)
+			_, _ = io.WriteString(conn, tc.request)
 			res, err := http.ReadResponse(bufio.NewReader(conn), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			a := b.read(res)
-			if name == "read by a handler" && (a.Status != 408 || a.Error.Code != "request_timeout") {
+			if a := b.read(res); a.Status != tc.status {
 				t.Errorf("%d %s", a.Status, a.Body)
 			}
 			if _, err := io.ReadAll(conn); err != nil {
 				t.Errorf("the connection isn't closed: %v", err)
 			}
 		})
+	}
+}
+
+// A client that leaves is nobody's fault: it is counted as 499 and not logged as ours.
+func TestAClientThatLeavesIsNoFault(t *testing.T) {
+	b := newBench(t, httpapi.Options{})
+	began := make(chan struct{})
+	httpapi.Handle(b.door, "POST", "/slow", httpapi.Route{}, func(ctx context.Context, _ httpapi.Call, _ chatRequest) (httpapi.Answer, error) {
+		close(began)
+		<-ctx.Done()
+		return httpapi.Answer{}, fmt.Errorf("asking the model: %w", ctx.Err())
+	})
+	conn := b.dial()
+	_, _ = io.WriteString(conn, "POST /slow HTTP/1.1\r\nHost: open.example\r\nContent-Length: 15\r\n\r\n{\"message\":\"x\"}")
+	<-began
+	_ = conn.Close()
+	if o := <-b.seen; o.Status != 499 || o.Code != "client_gone" {
+		t.Errorf("observed %+v", o)
+	}
+	if logs := b.logs.String(); strings.Contains(logs, "ERROR") {
+		t.Errorf("logged: %s", logs)
 	}
 }
 
@@ -250,7 +273,7 @@ func TestAGigabyteIsRefusedWithoutReadingIt(t *testing.T) {
 	runtime.ReadMemStats(&before)
 	for name, length := range map[string]int64{"chunked": -1, "by its length": 1 << 30} {
 		body := &zeros{}
-		r, err := http.NewRequest("POST", b.url+"/upload", body)
+		r, err := http.NewRequestWithContext(t.Context(), "POST", b.url+"/upload", body)
 		if err != nil {
 			t.Fatal(err)
 		}

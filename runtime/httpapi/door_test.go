@@ -204,7 +204,7 @@ type answer struct {
 // do sends one request; lines are headers as "Name: value".
 func (b *bench) do(method, path, body string, lines ...string) answer {
 	b.t.Helper()
-	r, err := http.NewRequest(method, b.url+path, strings.NewReader(body))
+	r, err := http.NewRequestWithContext(b.t.Context(), method, b.url+path, strings.NewReader(body))
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -242,7 +242,7 @@ func (b *bench) read(res *http.Response) answer {
 // raw sends bytes as they are and reads one response.
 func (b *bench) raw(request string) answer {
 	b.t.Helper()
-	conn, err := net.Dial("tcp", b.server.Listener.Addr().String())
+	conn, err := (&net.Dialer{}).DialContext(b.t.Context(), "tcp", b.server.Listener.Addr().String())
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -482,7 +482,7 @@ func TestRule7FaultsAndPanics(t *testing.T) {
 			}
 		})
 	}
-	r, _ := http.NewRequest("POST", b.url+"/chat", strings.NewReader(`{"message":"x","fault":"abort"}`))
+	r, _ := http.NewRequestWithContext(t.Context(), "POST", b.url+"/chat", strings.NewReader(`{"message":"x","fault":"abort"}`))
 	r.Header.Set("X-Api-Key", acmeKey)
 	if res, err := http.DefaultTransport.RoundTrip(r); err == nil {
 		_ = res.Body.Close()

@@ -25,7 +25,7 @@ func TestOps(t *testing.T) {
 		Metrics:     http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "metrics") }),
 	})
 	get := func(method, path string, auth ...string) *httptest.ResponseRecorder {
-		r := httptest.NewRequest(method, path, nil)
+		r := httptest.NewRequestWithContext(t.Context(), method, path, nil)
 		r.Header["Authorization"] = auth
 		rec := httptest.NewRecorder()
 		h.ServeHTTP(rec, r)

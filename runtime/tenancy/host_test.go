@@ -100,7 +100,7 @@ func TestClientAddress(t *testing.T) {
 		"no peer":                    {"@", []string{"198.51.100.1"}, "unknown"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := httptest.NewRequest("GET", "http://open.example/", nil)
+			r := httptest.NewRequestWithContext(t.Context(), "GET", "http://open.example/", nil)
 			r.RemoteAddr = tc.peer
 			r.Header["X-Forwarded-For"] = tc.xff
 			_, caller, err := d.Identify(r)

@@ -1,6 +1,7 @@
 package tenancy_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -44,7 +45,7 @@ func world(t testing.TB) *tenancy.Directory {
 // request makes one from "Name: value" lines; a name may come twice. The host is one
 // that no tenant has, unless a line says otherwise.
 func request(lines ...string) *http.Request {
-	r := httptest.NewRequest(http.MethodPost, "/chat", nil)
+	r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, "/chat", nil)
 	r.Host, r.RemoteAddr = "service.namespace.svc:8080", openAddr
 	for _, line := range lines {
 		name, value, _ := strings.Cut(line, ": ")
