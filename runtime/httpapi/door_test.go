@@ -235,11 +235,17 @@ func TestRule7FaultsAndPanics(t *testing.T) {
 			}
 		})
 	}
+	for len(b.seen) > 0 {
+		<-b.seen
+	}
 	r, _ := http.NewRequestWithContext(t.Context(), "POST", b.url+"/chat", strings.NewReader(`{"message":"x","fault":"abort"}`))
 	r.Header.Set("X-Api-Key", acmeKey)
 	if res, err := http.DefaultTransport.RoundTrip(r); err == nil {
 		_ = res.Body.Close()
 		t.Errorf("an aborted answer is %d", res.StatusCode)
+	}
+	if o := <-b.seen; o.Status != 500 || o.Code != "aborted" {
+		t.Errorf("observed %+v", o)
 	}
 	if a := b.do("POST", "/chat", `{"message":"x"}`, bearerAcme); a.Status != 200 {
 		t.Errorf("after the panics: %d", a.Status)

@@ -212,6 +212,7 @@ func (x *exchange) finish() {
 func (x *exchange) panicked(p any) (abort bool) {
 	err, isError := p.(error)
 	if isError && errors.Is(err, http.ErrAbortHandler) {
+		x.seen.Status, x.seen.Code = http.StatusInternalServerError, "aborted"
 		return true
 	}
 	what := fmt.Sprintf("%T", p)
