@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
@@ -26,16 +27,13 @@ func (p Position) Before(q Position) bool {
 	return p.Seq > q.Seq
 }
 
-const (
-	cursorPlace = 16
-	cursorMark  = 8
-)
+// cursorMark is how many bytes at the end of a cursor bind it to its owner.
+const cursorMark = 8
 
 // Cursor spells a position for the list of t and o. It is bound to both: under
 // another tenant or owner it is an unknown one. It is no secret and opens nothing.
 func Cursor(t tenancy.ID, o Owner, p Position) string {
-	b := binary.BigEndian.AppendUint64(nil, uint64(p.Updated.UnixMilli()))
-	b = binary.BigEndian.AppendUint64(b, uint64(p.Seq))
+	b := binary.AppendVarint(binary.AppendVarint(nil, p.Updated.UnixMilli()), p.Seq)
 	return base64.RawURLEncoding.EncodeToString(append(b, cursorMarkOf(t, o, b)...))
 }
 
@@ -43,16 +41,19 @@ func Cursor(t tenancy.ID, o Owner, p Position) string {
 // ErrBadCursor.
 func ParseCursor(t tenancy.ID, o Owner, cursor string) (Position, error) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
-	if err != nil || len(b) != cursorPlace+cursorMark {
+	if err != nil || len(b) < cursorMark {
 		return Position{}, ErrBadCursor
 	}
-	if string(b[cursorPlace:]) != string(cursorMarkOf(t, o, b[:cursorPlace])) {
+	place, mark := b[:len(b)-cursorMark], b[len(b)-cursorMark:]
+	updated, n := binary.Varint(place)
+	if n <= 0 {
 		return Position{}, ErrBadCursor
 	}
-	return Position{
-		Updated: time.UnixMilli(int64(binary.BigEndian.Uint64(b))).UTC(),
-		Seq:     int64(binary.BigEndian.Uint64(b[8:])),
-	}, nil
+	seq, m := binary.Varint(place[n:])
+	if m <= 0 || n+m != len(place) || !bytes.Equal(mark, cursorMarkOf(t, o, place)) {
+		return Position{}, ErrBadCursor
+	}
+	return Position{Updated: time.UnixMilli(updated).UTC(), Seq: seq}, nil
 }
 
 func cursorMarkOf(t tenancy.ID, o Owner, place []byte) []byte {

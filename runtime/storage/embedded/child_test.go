@@ -70,6 +70,12 @@ func child(dir string) error {
 	var done sync.WaitGroup
 	for w := range writers {
 		have, err := s.Sessions().History(ctx, acme(), owner, session(w), storage.Page{Limit: 1 << 30})
+		for errors.Is(err, storage.ErrUnavailable) {
+			if err := say("FAIL history %d %v\n", w, err); err != nil {
+				return err
+			}
+			have, err = s.Sessions().History(ctx, acme(), owner, session(w), storage.Page{Limit: 1 << 30})
+		}
 		if err != nil {
 			return err
 		}

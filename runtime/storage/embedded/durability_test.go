@@ -2,7 +2,9 @@ package embedded_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -50,7 +52,7 @@ func TestKilledAtAnyTimeKeepsWhatWasAcknowledged(t *testing.T) {
 		lines := bufio.NewReader(out)
 		for n := 0; ; n++ {
 			line, err := lines.ReadString('\n')
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				break
 			}
 			var what string
@@ -130,9 +132,9 @@ func TestFailingDiskIsUnavailableAndHeals(t *testing.T) {
 	const writers, turns = 4, 60
 	strace := needStrace(t)
 	for _, c := range []struct{ fault, reason string }{
-		{"fsync,fdatasync:error=EIO:when=8..9", "io_error"},
-		{"pwrite64:error=EIO:when=100..130", "io_error"},
-		{"pwrite64:error=ENOSPC:when=100..130", "disk_full"},
+		{"fsync,fdatasync:error=EIO:when=5..6", "io_error"},
+		{"pwrite64:error=EIO:when=50..80", "io_error"},
+		{"pwrite64:error=ENOSPC:when=50..80", "disk_full"},
 	} {
 		t.Run(c.fault, func(t *testing.T) {
 			dir := t.TempDir()
@@ -172,12 +174,11 @@ func TestEveryAcknowledgementFollowsASync(t *testing.T) {
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Fatalf("child under strace: %v\n%s", err, out)
 			}
-			f, err := os.Open(trace)
+			calls, err := os.ReadFile(trace)
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer f.Close()
-			acks, syncs := follow(t, f)
+			acks, syncs := follow(t, bytes.NewReader(calls))
 			if want := 2 * c.writers * c.turns; acks != want {
 				t.Fatalf("saw %d acknowledgements, want %d", acks, want)
 			}

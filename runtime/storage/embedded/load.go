@@ -46,22 +46,24 @@ func load(ctx context.Context, c *sql.Conn, s *Store) error {
 			s.budgets.Restore(b)
 			return nil
 		}, `SELECT tenant, name, used, reserved, until FROM budgets WHERE until = 0 OR until >= ?`, now.Add(-budgetsLate).UnixMilli())),
-		named("usage", loadUsage(ctx, c, s, now.Add(-usageInMemory))),
+		named("usage", floorUsage(ctx, c, s, now)),
 		named("sessions", each(ctx, c, func(*sql.Rows) error { return nil },
 			`SELECT s.id, m.id FROM (SELECT id FROM sessions ORDER BY id DESC LIMIT 1) s, (SELECT id FROM messages ORDER BY id DESC LIMIT 1) m`)),
 	)
 }
 
-func loadUsage(ctx context.Context, c *sql.Conn, s *Store, from time.Time) error {
-	s.usage.Forget(from)
-	return each(ctx, c, func(r *sql.Rows) error {
-		var u ledger.UsageRow
-		var err error
-		if u.Bucket, err = scanBucket(r, &u.Tenant); err == nil {
-			s.usage.Restore(u)
-		}
-		return err
-	}, `SELECT tenant, `+bucketColumns+` FROM usage WHERE minute >= ?`, from.Unix()/60)
+// floorUsage loads no usage: each bucket is read when it is first added to, up to the
+// minute from which the file can have none. A clock that was set back meanwhile is
+// why the file is asked.
+func floorUsage(ctx context.Context, c *sql.Conn, s *Store, now time.Time) error {
+	var last sql.NullInt64
+	err := c.QueryRowContext(ctx, `WITH RECURSIVE owner (tenant) AS (
+		SELECT min(tenant) FROM usage
+		UNION ALL SELECT (SELECT min(u.tenant) FROM usage u WHERE u.tenant > owner.tenant) FROM owner WHERE owner.tenant IS NOT NULL)
+		SELECT max((SELECT max(minute) FROM usage u WHERE u.tenant = owner.tenant)) FROM owner`).Scan(&last)
+	s.usage.Forget(now.Add(2 * time.Minute))
+	s.usage.Forget(time.Unix((last.Int64+1)*60, 0))
+	return err
 }
 
 func named(table string, err error) error {
@@ -71,13 +73,8 @@ func named(table string, err error) error {
 	return nil
 }
 
-// querier is a connection, a pool or a prepared statement's owner.
-type querier interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-}
-
-func each(ctx context.Context, q querier, row func(*sql.Rows) error, query string, args ...any) error {
-	r, err := q.QueryContext(ctx, query, args...)
+func each(ctx context.Context, c *sql.Conn, row func(*sql.Rows) error, query string, args ...any) error {
+	r, err := c.QueryContext(ctx, query, args...)
 	if err != nil {
 		return err
 	}
@@ -85,11 +82,10 @@ func each(ctx context.Context, q querier, row func(*sql.Rows) error, query strin
 }
 
 func eachRow(r *sql.Rows, row func(*sql.Rows) error) error {
-	defer r.Close()
 	for r.Next() {
 		if err := row(r); err != nil {
-			return err
+			return errors.Join(err, r.Close())
 		}
 	}
-	return r.Err()
+	return errors.Join(r.Err(), r.Close())
 }

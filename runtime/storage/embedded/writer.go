@@ -22,37 +22,6 @@ const (
 	pruneEvery = time.Hour
 )
 
-// batch is what one transaction holds. Everyone in it waits for the same commit.
-type batch struct {
-	jobs []*job
-	done chan struct{}
-	err  error
-
-	// claimed are the jobs to be done: those whose callers haven't given up.
-	claimed   []*job
-	isClaimed bool
-}
-
-// claim settles, once, which jobs are done. It comes as late as can be.
-func (b *batch) claim() {
-	if b.isClaimed {
-		return
-	}
-	b.isClaimed = true
-	for _, j := range b.jobs {
-		if j.apply != nil && j.taken.CompareAndSwap(false, true) {
-			b.claimed = append(b.claimed, j)
-		}
-	}
-}
-
-// job is one write. apply runs on the writer; nil waits for the counters alone.
-type job struct {
-	apply func(tx *tx) error
-	// taken is set by the writer or by a caller that gives up, whoever is first.
-	taken atomic.Bool
-}
-
 // writer owns the only connection that writes. Nothing else touches its fields but
 // those under mu and the channels.
 type writer struct {
@@ -88,34 +57,10 @@ func newWriter(s *Store) *writer {
 	}
 }
 
-func newBatch() *batch { return &batch{done: make(chan struct{})} }
-
 func signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
 	default:
-	}
-}
-
-// write joins the next batch and waits for its commit. When ctx ends first, a job
-// that the writer hasn't taken yet is never done; one that it has is done whole.
-func (w *writer) write(ctx context.Context, apply func(tx *tx) error) error {
-	j := &job{apply: apply}
-	w.mu.Lock()
-	if w.closed {
-		w.mu.Unlock()
-		return unavailable(ReasonClosed, os.ErrClosed)
-	}
-	b := w.next
-	b.jobs = append(b.jobs, j)
-	w.mu.Unlock()
-	signal(w.nudge)
-	select {
-	case <-b.done:
-		return b.err
-	case <-ctx.Done():
-		j.taken.CompareAndSwap(false, true)
-		return ctx.Err()
 	}
 }
 
@@ -245,73 +190,6 @@ func (w *writer) recover() {
 	w.detach()
 }
 
-// attach makes sure of the lock, the connection and, once, the counters.
-func (w *writer) attach(ctx context.Context) error {
-	if w.tx != nil {
-		return nil
-	}
-	if w.lock == nil {
-		f, err := lock(w.s.dir)
-		if err != nil {
-			return err
-		}
-		w.lock = f
-	}
-	pages, err := roomFor(w.s.path, w.s.options.MaxBytes)
-	if err != nil {
-		return err
-	}
-	db, err := sql.Open("sqlite", dsn(w.s.path, true, pages))
-	if err != nil {
-		return err
-	}
-	db.SetMaxOpenConns(1)
-	w.db, w.pages = db, pages
-	if err := w.prepare(ctx); err != nil {
-		w.detach()
-		if isCorrupt(err) {
-			return errors.Join(ErrCorrupt, err)
-		}
-		return err
-	}
-	return nil
-}
-
-func (w *writer) prepare(ctx context.Context) error {
-	c, err := w.db.Conn(ctx)
-	if err != nil {
-		return err
-	}
-	if err := migrate(ctx, c); err != nil {
-		return errors.Join(err, c.Close())
-	}
-	t, err := newTx(ctx, c)
-	if err != nil {
-		return errors.Join(err, c.Close())
-	}
-	if !w.s.loaded.Load() {
-		if err := load(ctx, c, w.s); err != nil {
-			return errors.Join(err, c.Close())
-		}
-		w.s.loaded.Store(true)
-	}
-	w.tx = t
-	return nil
-}
-
-// detach closes the connection. Its errors say nothing that the one that led here
-// didn't.
-func (w *writer) detach() {
-	if w.tx != nil {
-		_ = w.tx.close()
-		w.tx = nil
-	}
-	if w.db != nil {
-		_ = w.db.Close()
-		w.db = nil
-	}
-}
-
 func (w *writer) finish() {
 	w.mu.Lock()
 	w.closed = true
@@ -323,17 +201,6 @@ func (w *writer) finish() {
 		w.closeErr = unavailable(f.reason, f.err)
 	}
 	w.closeErr = errors.Join(w.closeErr, w.s.reader.close(), w.release())
-}
-
-// release closes the connection and lets the directory go.
-func (w *writer) release() error {
-	w.detach()
-	if w.lock == nil {
-		return nil
-	}
-	err := w.lock.Close()
-	w.lock = nil
-	return err
 }
 
 func (w *writer) close(ctx context.Context) error {

@@ -168,7 +168,7 @@ func (b *usageBook) drop(before int64) {
 }
 
 // Forget drops buckets of minutes before the given time that have no change to be
-// written; a later Add reads them back by base. The driver calls it only while no
+// written; an Add to such a minute reads its bucket by base. The driver calls it only while no
 // rows of Changed are under way.
 func (u *Usage) Forget(before time.Time) {
 	minute := minuteOf(before)
@@ -199,13 +199,4 @@ func (u *Usage) NotWritten(rows []UsageRow) {
 		u.list(r.row)
 		r.row.book.mu.Unlock()
 	}
-}
-
-// Restore puts back a row that a driver had stored. It comes before the first Add.
-func (u *Usage) Restore(r UsageRow) {
-	book := u.tenants.of(r.Tenant)
-	book.mu.Lock()
-	defer book.mu.Unlock()
-	minute := minuteOf(r.Bucket.Minute)
-	book.minutes[minute] = append(book.minutes[minute], &usageRow{book: book, bucket: r.Bucket})
 }
