@@ -17,7 +17,7 @@ import (
 
 const (
 	namespace = "demo"
-	tenant    = "hello"
+	tenant    = "minimal"
 	sample    = "config/samples/tenant-minimal.yaml"
 	question  = "Our office in Lisbon opens at nine. The office in Oslo opens at eight. When does the office in Oslo open?"
 )
