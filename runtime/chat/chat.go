@@ -136,35 +136,35 @@ func (x *exchange) request() ai.ChatRequest {
 	}
 }
 
-// bill settles the budget and records the call, once.
-func (x *exchange) bill(call telemetry.Call, u ai.Usage) {
+// afterwards is the context of what is done once the model has answered: it goes on
+// without the client, for a bounded time.
+func afterwards(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+}
+
+// bill settles the budget and records the call, once. after is from afterwards.
+func (x *exchange) bill(after context.Context, call telemetry.Call, u ai.Usage) {
 	if x.billed {
 		return
 	}
 	x.billed, x.used = true, u
 	call.Feature, call.In, call.Out = feature, u.In, u.Out
 	call.Latency = x.feature.now().Sub(x.asked)
-	call.MicroUSD = x.admission.Settle(call.Model, u)
-	x.feature.recorder.Record(x.tenant.ID, call)
+	call.MicroUSD = x.admission.Settle(after, call.Model, u)
+	x.feature.recorder.Record(after, x.tenant.ID, call)
 	if !u.Estimated && call.Outcome == telemetry.OutcomeOK {
 		x.feature.estimator.Learn(call.Model, x.prompt, u.In)
 	}
 }
 
-// promptOnly is what a call has used that was ended before anything was generated:
-// the provider has read the prompt by then.
-func (x *exchange) promptOnly() ai.Usage { return ai.Usage{In: x.promptTokens, Estimated: true} }
-
-// keep appends question and answer together. The client's going away doesn't undo
-// what was said. An empty answer isn't kept: upstreams refuse a history with one.
-func (x *exchange) keep(ctx context.Context, answer string, u ai.Usage, partial bool) (err error) {
+// keep appends question and answer together. after is from afterwards: the client's
+// going away doesn't undo what was said. An empty answer isn't kept: upstreams refuse a history with one.
+func (x *exchange) keep(after context.Context, answer string, u ai.Usage, partial bool) (err error) {
 	if answer == "" {
 		return nil
 	}
 	// A panic here would leave a stream without its last events.
 	defer recovered("keeping the conversation", &err)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
-	defer cancel()
 	// Pages of history are cut by time, so messages follow each other in time as in
 	// order, and never share a millisecond. That is why the question has the time at
 	// which it was kept: another request may have been kept since it was asked.
@@ -176,7 +176,7 @@ func (x *exchange) keep(ctx context.Context, answer string, u ai.Usage, partial 
 	if !u.Estimated {
 		a.Tokens = u.Out
 	}
-	err = x.feature.history.Append(ctx, x.tenant.ID, x.owner, x.session,
+	err = x.feature.history.Append(after, x.tenant.ID, x.owner, x.session,
 		[]storage.Message{{Role: storage.RoleUser, Content: x.message, At: said.Add(-time.Millisecond)}, a},
 		storage.Keep{MaxMessages: x.tenant.Config.Sessions.MaxMessages})
 	if err != nil {
@@ -199,7 +199,7 @@ func recovered(doing string, err *error) {
 	*err = fmt.Errorf("%s: panic: %s\n%s", doing, what, debug.Stack())
 }
 
-// storeTimeout bounds an append, which may outlive its request.
+// storeTimeout bounds the writes that may outlive their request.
 const storeTimeout = 10 * time.Second
 
 // refused gives the error of a call that brought no answer, after it was billed.

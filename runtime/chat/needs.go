@@ -29,6 +29,6 @@ type Models interface {
 
 // Recorder keeps what calls used; *telemetry.Recorder does.
 type Recorder interface {
-	Record(t tenancy.ID, c telemetry.Call)
+	Record(ctx context.Context, t tenancy.ID, c telemetry.Call)
 	StreamOpened() (closed func())
 }

@@ -76,11 +76,9 @@ type streaming struct {
 
 // failedToOpen bills a call that no upstream accepted and gives its error.
 func (s *streaming) failedToOpen(ctx context.Context, err error) error {
-	outcome, used := outcomeOf(ctx, err), ai.Usage{}
-	if outcome == telemetry.OutcomeCanceled {
-		used = s.promptOnly()
-	}
-	s.bill(telemetry.Call{Model: s.models[0], Outcome: outcome}, used)
+	after, done := afterwards(ctx)
+	defer done()
+	s.billFailure(ctx, after, err)
 	return s.refused(ctx, err)
 }
 
@@ -154,9 +152,11 @@ func (s *streaming) end(ctx context.Context, w *httpapi.EventWriter, err error) 
 			used.Out = max(used.Out, s.feature.estimator.Text(model, text))
 		}
 	}
-	s.bill(telemetry.Call{Model: model, Outcome: outcome, FirstToken: s.firstToken}, used)
+	after, done := afterwards(ctx)
+	defer done()
+	s.bill(after, telemetry.Call{Model: model, Outcome: outcome, FirstToken: s.firstToken}, used)
 	latency := s.feature.now().Sub(s.asked)
-	if kept := s.keep(ctx, text, s.used, err != nil); kept != nil && err == nil {
+	if kept := s.keep(after, text, s.used, err != nil); kept != nil && err == nil {
 		err = kept
 	} else if kept != nil {
 		s.feature.logger.Error("partial answer not kept", "tenant", s.tenant.ID.String(), "trace_id", s.trace, "error", kept)

@@ -18,26 +18,37 @@ type reply struct {
 
 // whole waits for the answer and gives it as JSON.
 func (f *Feature) whole(ctx context.Context, c httpapi.Call, x *exchange) (httpapi.Answer, error) {
-	// Only a panic comes here with the bill open.
-	defer func() { x.bill(telemetry.Call{Model: x.models[0], Outcome: telemetry.OutcomeError}, x.promptOnly()) }()
-	answer, err := x.chatter.Complete(ctx, x.tenant.ID, x.request())
+	answer, err := x.ask(ctx)
+	after, done := afterwards(ctx)
+	defer done()
 	if err != nil {
-		outcome, used := outcomeOf(ctx, err), ai.Usage{}
-		if outcome == telemetry.OutcomeCanceled {
-			used = x.promptOnly()
-		}
-		x.bill(telemetry.Call{Model: x.models[0], Outcome: outcome}, used)
+		x.billFailure(ctx, after, err)
 		return httpapi.Answer{}, x.refused(ctx, err)
 	}
 	u := x.complete(answer.Usage, answer.Model, answer.Text)
-	x.bill(telemetry.Call{Model: answer.Model, Outcome: telemetry.OutcomeOK}, u)
+	x.bill(after, telemetry.Call{Model: answer.Model, Outcome: telemetry.OutcomeOK}, u)
 	latency := f.now().Sub(x.asked)
-	if err := x.keep(ctx, answer.Text, u, false); err != nil {
+	if err := x.keep(after, answer.Text, u, false); err != nil {
 		return httpapi.Answer{}, err
 	}
 	setModelHeaders(c.Out, answer.Model)
 	setUsageHeaders(c.Out, u, latency)
 	return httpapi.Answer{Data: reply{Status: "accepted", SessionID: x.sessionAsked, Message: answer.Text}}, nil
+}
+
+func (x *exchange) ask(ctx context.Context) (answer ai.Answer, err error) {
+	defer recovered("calling the model", &err)
+	return x.chatter.Complete(ctx, x.tenant.ID, x.request())
+}
+
+// billFailure bills a call that brought nothing. One that was ended while the model
+// was at work has used the prompt, which the provider had read by then.
+func (x *exchange) billFailure(ctx, after context.Context, err error) {
+	outcome, used := outcomeOf(ctx, err), ai.Usage{}
+	if outcome == telemetry.OutcomeCanceled {
+		used = ai.Usage{In: x.promptTokens, Estimated: true}
+	}
+	x.bill(after, telemetry.Call{Model: x.models[0], Outcome: outcome}, used)
 }
 
 // complete fills in what the provider didn't count.

@@ -14,9 +14,6 @@ import (
 	"github.com/crispy-enigma/crispy-enigma/runtime/tenancy"
 )
 
-// settleTimeout bounds a settlement, which outlives its request.
-const settleTimeout = 10 * time.Second
-
 // Admission is a request that may go on, and the budget set aside for it.
 type Admission struct {
 	gate        *Gate
@@ -71,8 +68,9 @@ func budgetExceeded(p *plan, name string, now time.Time) *httpapi.Error {
 
 // Settle replaces the reservation by what was really used and returns its price in
 // micro-dollars, 0 if the model's price is unknown. Only the first call counts. A
-// store that can't settle leaves the whole reservation spent.
-func (a *Admission) Settle(model string, u ai.Usage) int64 {
+// store that can't settle leaves the whole reservation spent. ctx must outlive the
+// request: what was used is billed though the client has gone.
+func (a *Admission) Settle(ctx context.Context, model string, u ai.Usage) int64 {
 	id := a.plan.tenant.ID
 	money, priced := a.plan.prices.Cost(model, u)
 	if !a.settled.CompareAndSwap(false, true) {
@@ -82,8 +80,6 @@ func (a *Admission) Settle(model string, u ai.Usage) int64 {
 		a.gate.opts.Unpriced(id, model)
 	}
 	tokens := int64(u.In) + int64(u.Out)
-	ctx, cancel := context.WithTimeout(context.Background(), settleTimeout)
-	defer cancel()
 	used := []int64{tokensDay: tokens, tokensMonth: tokens, moneyMonth: money}
 	if err := a.gate.budgets.Settle(ctx, id, a.reservation, used); err != nil {
 		a.gate.opts.Logger.Error("settling a budget: the whole reservation stays spent", "tenant", id.String(), "error", err)

@@ -101,7 +101,7 @@ func TestBothWindowsHoldAndRetryAfterIsHonest(t *testing.T) {
 		c := b.call("k")
 		a, err := b.gate.Admit(t.Context(), c, ask(1, 1))
 		if err == nil {
-			a.Settle("m", ai.Usage{In: 1, Out: 1})
+			a.Settle(context.Background(), "m", ai.Usage{In: 1, Out: 1})
 		}
 		return c.Out, err
 	}
@@ -145,7 +145,7 @@ func TestRateHeadersTellTheTightestWindow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.Settle("m", ai.Usage{})
+	a.Settle(context.Background(), "m", ai.Usage{})
 	want := http.Header{
 		"X-Ratelimit-Limit": {"10"}, "X-Ratelimit-Remaining": {"9"}, "X-Ratelimit-Reset": {"1795521610000"},
 		"Ratelimit-Policy": {`"long";q=60;w=60, "burst";q=10;w=10`}, "Ratelimit": {`"burst";r=9;t=10`},
@@ -206,10 +206,10 @@ func TestTenAtOnceBillTen(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			if money := a.Settle("m", ai.Usage{In: 10, Out: 20}); money != 50 {
+			if money := a.Settle(context.Background(), "m", ai.Usage{In: 10, Out: 20}); money != 50 {
 				t.Errorf("priced %d micro-dollars, want 50", money)
 			}
-			a.Settle("m", ai.Usage{In: 1000, Out: 1000}) // once is enough
+			a.Settle(context.Background(), "m", ai.Usage{In: 1000, Out: 1000}) // once is enough
 		})
 	}
 	wg.Wait()
@@ -246,7 +246,7 @@ func TestParallelRequestsNeverOverspend(t *testing.T) {
 					t.Errorf("overdrawn: %+v", s)
 				}
 				used := ai.Usage{In: n, Out: n / 2}
-				a.Settle("m", used)
+				a.Settle(context.Background(), "m", used)
 				spent.Add(int64(used.In + used.Out))
 			})
 		}
@@ -265,7 +265,7 @@ func TestBudgetsEndWithTheirPeriod(t *testing.T) {
 	admit := func() error {
 		a, err := b.gate.Admit(t.Context(), b.call("k"), ask(50, 50))
 		if err == nil {
-			a.Settle("m", ai.Usage{In: 50, Out: 50})
+			a.Settle(context.Background(), "m", ai.Usage{In: 50, Out: 50})
 		}
 		return err
 	}
@@ -316,7 +316,7 @@ func TestWhenTheMoneyIsSpent(t *testing.T) {
 					continue
 				}
 				admitted++
-				a.Settle("m", ai.Usage{In: 1000})
+				a.Settle(context.Background(), "m", ai.Usage{In: 1000})
 			}
 			if admitted != tc.admitted {
 				t.Errorf("admitted %d, want %d", admitted, tc.admitted)
@@ -336,7 +336,7 @@ func TestAnUnknownPriceIsTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if money := a.Settle("free", ai.Usage{In: 1, Out: 1}); money != 0 {
+	if money := a.Settle(context.Background(), "free", ai.Usage{In: 1, Out: 1}); money != 0 {
 		t.Errorf("priced %d", money)
 	}
 	if d := cmp.Diff([]string{"free"}, told); d != "" {
@@ -379,6 +379,6 @@ func BenchmarkAdmit(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		a.Settle("m", ai.Usage{In: 10, Out: 10})
+		a.Settle(context.Background(), "m", ai.Usage{In: 10, Out: 10})
 	}
 }

@@ -185,9 +185,10 @@ func TestTimeToDrainIsBounded(t *testing.T) {
 	}
 }
 
-// After streams that ended in every way, what they held is free again: a second wave
-// leaves no more open files than the first. TestMain looks for goroutines. Not
-// parallel, since other tests open files too.
+// After streams that ended in every way, what they held is free again: three more
+// waves open no files beyond what idle connections vary by, where a leak would leave
+// three hundred. TestMain looks for goroutines. Not parallel, since other tests open
+// files too.
 func TestNothingIsLeftBehind(t *testing.T) {
 	up := aifake.New(t)
 	up.Script(func(r *aifake.Request) aifake.Answer {
@@ -218,8 +219,10 @@ func TestNothingIsLeftBehind(t *testing.T) {
 		return len(files)
 	}
 	first := wave(100)
-	if second := wave(200); second > first+20 {
-		t.Errorf("%d open files after the first hundred, %d after the second", first, second)
+	wave(200)
+	wave(300)
+	if last := wave(400); last > first+150 {
+		t.Errorf("%d open files after the first wave, %d after the fourth", first, last)
 	}
 }
 

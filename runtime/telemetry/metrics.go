@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -25,7 +26,7 @@ type Metrics struct {
 
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
-	streams  prometheus.Gauge
+	streams  atomic.Int64
 	statuses [600]string
 
 	tokens     *prometheus.HistogramVec
@@ -59,9 +60,6 @@ func NewMetrics(version string) *Metrics {
 			Name: "enigma_http_request_duration_seconds", Help: "Time from a request's arrival to its last byte, streams included.",
 			Buckets: []float64{.001, .005, .01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300},
 		}, []string{"route"}),
-		streams: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "enigma_streams_active", Help: "Event streams that are open now.",
-		}),
 		tokens: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "gen_ai_client_token_usage", Help: "Tokens of a model call.",
 			Buckets: prometheus.ExponentialBuckets(1, 4, 11),
@@ -94,9 +92,10 @@ func NewMetrics(version string) *Metrics {
 		Name: "enigma_build_info", Help: "1, with the build as labels.",
 	}, []string{"version", "goversion"})
 	build.WithLabelValues(version, runtime.Version()).Set(1)
-	m.registry.MustRegister(m.requests, m.seconds, m.streams, m.tokens, m.operation, m.firstToken,
+	m.registry.MustRegister(m.requests, m.seconds, m.tokens, m.operation, m.firstToken,
 		m.failures, m.unpriced, m.lost, m.reloads, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.Gauge("enigma_streams_active", "Event streams that are open now.", nil, func() float64 { return float64(m.Streams()) })
 	return m
 }
 
@@ -120,9 +119,12 @@ func (m *Metrics) Observe(o httpapi.Observation) {
 
 // StreamOpened counts an open stream until the returned function is called.
 func (m *Metrics) StreamOpened() (closed func()) {
-	m.streams.Inc()
-	return m.streams.Dec
+	m.streams.Add(1)
+	return func() { m.streams.Add(-1) }
 }
+
+// Streams is how many are open.
+func (m *Metrics) Streams() int64 { return m.streams.Load() }
 
 // Unpriced counts a call of a model whose price is unknown.
 func (m *Metrics) Unpriced(model string) { m.unpriced.WithLabelValues(m.series(model).label).Inc() }

@@ -17,9 +17,6 @@ const (
 	OutcomeTruncated = "truncated"
 )
 
-// storeTimeout bounds the writing of one record, which outlives its request.
-const storeTimeout = 10 * time.Second
-
 // Call is one model call that has ended.
 type Call struct {
 	Model   string
@@ -50,9 +47,9 @@ func NewRecorder(usage storage.Usage, metrics *Metrics, logger *slog.Logger, now
 	return &Recorder{usage: usage, metrics: metrics, logger: logger, now: now}
 }
 
-// Record counts one call. It needs no context of the request: what was used is
-// recorded though the client has gone.
-func (r *Recorder) Record(t tenancy.ID, c Call) {
+// Record counts one call. ctx must outlive the request: what was used is recorded
+// though the client has gone.
+func (r *Recorder) Record(ctx context.Context, t tenancy.ID, c Call) {
 	s := r.metrics.series(c.Model)
 	s.in.Observe(float64(c.In))
 	s.out.Observe(float64(c.Out))
@@ -60,8 +57,6 @@ func (r *Recorder) Record(t tenancy.ID, c Call) {
 	if c.FirstToken > 0 {
 		s.firstToken.Observe(c.FirstToken.Seconds())
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
-	defer cancel()
 	err := r.usage.Add(ctx, t, storage.UsageRecord{
 		At: r.now(), Model: c.Model, Feature: c.Feature, Outcome: c.Outcome,
 		TokensIn: int64(c.In), TokensOut: int64(c.Out), MicroUSD: c.MicroUSD, Latency: c.Latency,
