@@ -44,6 +44,8 @@ const (
 	Created = "created"
 	Updated = "updated"
 	Deleted = "deleted"
+	// Replaced what others had added as well, where an apply can't mend it.
+	Replaced = "replaced"
 	// Migrated fields of FieldOwner from those of an update to those of an apply.
 	Migrated = "migrated"
 	// HandedOver the number of replicas to an autoscaler.

@@ -2,16 +2,17 @@ package apply
 
 import (
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 )
 
-// differences are the paths at which an apply would change something: a field whose
-// value differs, one that we want and don't own, one that we own and no longer want.
-// set holds the wanted fields, want the same in canonical spelling, have the live object.
-func differences(set, want, have map[string]any, own owned) []string {
+// differences are what an apply would change: a field whose value differs, one that we
+// want and don't own, one that we own and no longer want. set holds the wanted fields,
+// want the same in canonical spelling, have the live object.
+func differences(set, want, have map[string]any, own owned) diff {
 	var d diff
 	for name, value := range set {
 		switch name {
@@ -28,10 +29,18 @@ func differences(set, want, have map[string]any, own owned) []string {
 			d.metadataOr(name, own[key])
 		}
 	}
-	return d.paths
+	slices.Sort(d.paths)
+	return d
 }
 
-type diff struct{ paths []string }
+// diff between what is wanted and what is.
+type diff struct {
+	paths []string
+	// renamed: in a list of ours an element is missing and a foreign one is there, which
+	// is what changing an element's key leaves (a container's name, a port's number). An
+	// apply would add ours beside it.
+	renamed bool
+}
 
 func (d *diff) note(path string) { d.paths = append(d.paths, path) }
 
@@ -63,6 +72,7 @@ func (d *diff) field(path string, set, want, have any, own owned, key string) {
 	child, ok := own[key]
 	if !ok {
 		d.note(path)
+		d.taken(path, set, want, have)
 		return
 	}
 	switch set := set.(type) {
@@ -80,6 +90,21 @@ func (d *diff) field(path string, set, want, have any, own owned, key string) {
 		d.list(path, set, want, have, child)
 	default:
 		d.value(path, want, have)
+	}
+}
+
+// taken looks for a renamed element in a list of which we own nothing any more.
+func (d *diff) taken(path string, set, want, have any) {
+	wants, _ := want.([]any)
+	haves, _ := have.([]any)
+	if _, list := set.([]any); !list || len(haves) == 0 || !strings.HasPrefix(path, "spec.") {
+		return
+	}
+	for _, w := range wants {
+		_, object := w.(map[string]any)
+		if object && !slices.ContainsFunc(haves, func(h any) bool { return covers(w, h) }) {
+			d.renamed = true
+		}
 	}
 }
 
@@ -108,6 +133,7 @@ func (d *diff) list(path string, set []any, want, have any, own owned) {
 	wants, _ := want.([]any)
 	haves, _ := have.([]any)
 	found := make([]bool, len(set))
+	matched := 0
 	for key := range own {
 		var i, j int
 		switch {
@@ -125,12 +151,14 @@ func (d *diff) list(path string, set []any, want, have any, own owned) {
 			d.note(path + "[" + key[2:] + "]")
 		default:
 			found[i] = true
+			matched++
 			d.field(path+"["+strconv.Itoa(i)+"]", set[i], wants[i], haves[j], own, key)
 		}
 	}
 	for i := range found {
 		if !found[i] {
 			d.note(path + "[" + strconv.Itoa(i) + "]")
+			d.renamed = d.renamed || matched < len(haves) && strings.HasPrefix(path, "spec.")
 		}
 	}
 }

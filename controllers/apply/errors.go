@@ -3,6 +3,7 @@ package apply
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -30,16 +31,17 @@ func (e *ForeignObject) Error() string {
 type RefusedChange struct {
 	Kind string
 	Name string
-	// Fields that are refused, by path.
+	// Fields that are refused, by path; only the immutable ones if there are any.
 	Fields []string
+	// Reasons of the server, one a field; none for a Secret, whose values they may repeat.
+	Reasons []string
 	// Immutable means that the live object can't become what is wanted; only a new one
 	// can.
 	Immutable bool
-	// Err is the server's answer.
+	// Err is the server's answer; nil for a Secret.
 	Err error
 }
 
-// Error leaves out the server's text: it may repeat the values of a Secret.
 func (e *RefusedChange) Error() string {
 	fields := strings.Join(e.Fields, ", ")
 	switch {
@@ -48,9 +50,13 @@ func (e *RefusedChange) Error() string {
 	case e.Immutable:
 		return fmt.Sprintf("%s %s can't be changed in place (%s); delete it, and the operator makes it anew", e.Kind, e.Name, fields)
 	}
-	return fmt.Sprintf("the API server refuses %s %s for its %s; correct the Tenant or its class", e.Kind, e.Name, fields)
+	if len(e.Reasons) > 0 {
+		fields = strings.Join(e.Reasons, "; ")
+	}
+	return fmt.Sprintf("the API server refuses %s %s: %s; correct the Tenant or its class", e.Kind, e.Name, fields)
 }
 
+// Unwrap gives the server's answer, but not of a Secret.
 func (e *RefusedChange) Unwrap() error { return e.Err }
 
 // immutable fields of the kinds that we write, with what lies below them.
@@ -71,14 +77,28 @@ func translate(doing string, want wanted, err error) error {
 	if !apierrors.IsInvalid(err) || !errors.As(err, &status) || status.Status().Details == nil {
 		return fmt.Errorf("%s %s %s: %w", doing, kind, name, err)
 	}
-	refused := &RefusedChange{Kind: kind, Name: name, Err: err}
+	refused := &RefusedChange{Kind: kind, Name: name}
+	if kind != "Secret" {
+		refused.Err = err
+	}
+	var fixed []string
 	for _, cause := range status.Status().Details.Causes {
 		refused.Fields = append(refused.Fields, cause.Field)
-		for _, field := range immutable[kind] {
-			if cause.Field == field || strings.HasPrefix(cause.Field, field+".") {
-				refused.Immutable = true
-			}
+		if kind != "Secret" {
+			refused.Reasons = append(refused.Reasons, cause.Field+": "+cause.Message)
+		}
+		if isImmutable(kind, cause.Field) {
+			fixed = append(fixed, cause.Field)
 		}
 	}
+	if len(fixed) > 0 {
+		refused.Immutable, refused.Fields = true, fixed
+	}
 	return refused
+}
+
+func isImmutable(kind, path string) bool {
+	return slices.ContainsFunc(immutable[kind], func(field string) bool {
+		return path == field || strings.HasPrefix(path, field+".")
+	})
 }

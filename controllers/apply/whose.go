@@ -2,6 +2,7 @@ package apply
 
 import (
 	"fmt"
+	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -21,6 +22,9 @@ func (w *writer) claim(want wanted, live client.Object) error {
 	if c := metav1.GetControllerOf(live); c != nil {
 		if c.UID == w.owner.Object.GetUID() {
 			return nil
+		}
+		if o := w.owner.Object; c.Name == o.GetName() && slices.ContainsFunc(want.GetOwnerReferences(), func(r metav1.OwnerReference) bool { return r.Kind == c.Kind }) {
+			return foreign("belongs to an earlier %s %s, whose garbage collection will remove it", c.Kind, c.Name)
 		}
 		return foreign("is controlled by %s %s", c.Kind, c.Name)
 	}

@@ -2,8 +2,9 @@ package apply
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"slices"
+	"maps"
 
 	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -36,7 +37,22 @@ func (w *writer) write(ctx context.Context, want wanted) error {
 	if err := w.claim(want, live); err != nil {
 		return err
 	}
+	err = w.correct(ctx, want, live, true)
+	var refused *RefusedChange
+	if errors.As(err, &refused) && !refused.Immutable {
+		// What others added may be what makes it invalid: a second port of one name, the
+		// settings of another strategy. What is refused without them is what to tell.
+		if err = w.replace(ctx, want, Change{Fields: refused.Fields}); err == nil {
+			return w.again(ctx, want)
+		}
+	}
+	return err
+}
+
+// correct brings a live object to what is wanted, by an apply if that can.
+func (w *writer) correct(ctx context.Context, want wanted, live client.Object, first bool) error {
 	if updatedBy(live.GetManagedFields()) {
+		var err error
 		if live, err = w.migrate(ctx, want); err != nil {
 			return err
 		}
@@ -53,15 +69,30 @@ func (w *writer) write(ctx context.Context, want wanted) error {
 	if err != nil {
 		return err
 	}
-	fields := differences(want.Object, canonical, have, own)
-	if len(fields) == 0 {
+	d := differences(want.Object, canonical, have, own)
+	if len(d.paths) == 0 {
 		return nil
 	}
-	slices.Sort(fields)
+	change := Change{Verb: Updated, Fields: d.paths}
+	if d.renamed && first {
+		if err := w.replace(ctx, want, change); err != nil {
+			return err
+		}
+		return w.again(ctx, want)
+	}
 	if err := w.handOver(ctx, want, have, own); err != nil {
 		return err
 	}
-	return w.apply(ctx, want, Change{Verb: Updated, Fields: fields}, client.ForceOwnership)
+	return w.apply(ctx, want, change, client.ForceOwnership)
+}
+
+// again corrects what replace has left: the record of who owns what.
+func (w *writer) again(ctx context.Context, want wanted) error {
+	live, err := w.fresh(ctx, want)
+	if err != nil {
+		return err
+	}
+	return w.correct(ctx, want, live, false)
 }
 
 // live is the object as it is, nil if there is none. What a cache doesn't show is looked
@@ -95,13 +126,59 @@ func (w *writer) wrote(want wanted, change Change) {
 	w.result.Changes = append(w.result.Changes, change)
 }
 
-// migrate turns the record of Create into one of apply, or what we no longer want would
-// stay for ever. The record is replaced whole, with every manager's part: it is read
-// past the cache.
-func (w *writer) migrate(ctx context.Context, want wanted) (client.Object, error) {
+// fresh is the object read past the cache.
+func (w *writer) fresh(ctx context.Context, want wanted) (client.Object, error) {
 	live := empty(w.Scheme(), want.GroupVersionKind())
 	if err := w.owner.Live.Get(ctx, client.ObjectKeyFromObject(want), live); err != nil {
 		return nil, translate("reading", want, err)
+	}
+	return live, nil
+}
+
+// replace puts the wanted fields in the place of the live ones whole, with what others
+// added inside them. It is for what no apply can mend: metadata stays.
+func (w *writer) replace(ctx context.Context, want wanted, change Change) error {
+	live, err := w.fresh(ctx, want)
+	if err != nil {
+		return err
+	}
+	if err := w.claim(want, live); err != nil {
+		return err
+	}
+	fields, err := fieldsOf(live)
+	if err != nil {
+		return err
+	}
+	for name, value := range want.copy().Object {
+		switch name {
+		case "metadata":
+		case "spec":
+			spec, _ := fields[name].(map[string]any)
+			wants, _ := value.(map[string]any)
+			if spec == nil {
+				spec = map[string]any{}
+				fields[name] = spec
+			}
+			maps.Copy(spec, wants)
+		default:
+			fields[name] = value
+		}
+	}
+	if err := w.Update(ctx, &unstructured.Unstructured{Object: fields}, client.FieldOwner(FieldOwner)); err != nil {
+		return translate("replacing", want, err)
+	}
+	change.Verb = Replaced
+	w.wrote(want, change)
+	return nil
+}
+
+// migrate turns the record of Create or replace into one of apply, or what we no longer
+// want would stay for ever. The record is replaced whole, with every manager's part: it
+// is read past the cache.
+func (w *writer) migrate(ctx context.Context, want wanted) (client.Object, error) {
+	live, err := w.fresh(ctx, want)
+	if err != nil {
+		return nil, err
 	}
 	patch, err := csaupgrade.UpgradeManagedFieldsPatch(live, sets.New(FieldOwner), FieldOwner)
 	if err != nil {
