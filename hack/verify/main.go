@@ -130,5 +130,5 @@ func write(dir, name string, text []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return err
 	}
-	return os.WriteFile(path, text, 0o644) //nolint:gosec // a file of the repository, for everyone to read
+	return os.WriteFile(path, text, 0o644)
 }

@@ -11,6 +11,7 @@
   - persistentvolumeclaims
   verbs:
   - create
+  - delete
   - get
   - list
   - patch
