@@ -17,33 +17,6 @@ import (
 	"github.com/crispy-enigma/crispy-enigma/runtime/storage/embedded"
 )
 
-// disk mounts a small file system of its own, so that it can be filled and made
-// read-only for real. It skips where that isn't allowed, but never in CI.
-func disk(t *testing.T, bytes int) string {
-	t.Helper()
-	dir := t.TempDir()
-	err := syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d", bytes))
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("mounting a small disk, which needs root: %v", err)
-		}
-		t.Skipf("mounting a small disk, which needs root: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, 0); err != nil {
-			t.Errorf("unmounting %s: %v", dir, errors.Join(err, syscall.Unmount(dir, syscall.MNT_DETACH)))
-		}
-	})
-	return dir
-}
-
-func remount(t *testing.T, dir string, flags uintptr) {
-	t.Helper()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT|flags, ""); err != nil {
-		t.Fatalf("remounting: %v", err)
-	}
-}
-
 func appendOne(s *embedded.Store, id string, bytes int) error {
 	m := storage.Message{Role: storage.RoleUser, Content: strings.Repeat("x", bytes), At: time.Now()}
 	return s.Sessions().Append(context.Background(), acme(), owner, id, []storage.Message{m}, storage.Keep{})
@@ -198,7 +171,7 @@ func TestReadOnlyDiskOpensAndHeals(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			remount(t, dir, syscall.MS_RDONLY)
+			remount(t, dir, true)
 			s := open(t, dir, embedded.Options{})
 			wantHealth(t, s, embedded.ReasonReadOnly)
 			wantUnavailable(t, "Append", appendOne(s, "s", 10), embedded.ReasonReadOnly)
@@ -206,7 +179,7 @@ func TestReadOnlyDiskOpensAndHeals(t *testing.T) {
 			wantUnavailable(t, "Reserve", err, embedded.ReasonReadOnly)
 			_, err = s.Windows().Take(context.Background(), acme(), "key", nil, time.Now())
 			wantUnavailable(t, "Take", err, embedded.ReasonReadOnly)
-			remount(t, dir, 0)
+			remount(t, dir, false)
 			healed(t, s)
 			want := 1
 			if filled {

@@ -15,7 +15,7 @@ const (
 	linger = 5 * time.Millisecond
 	// windowsEvery is how often windows are written: nobody waits for them, and a
 	// busy one is large.
-	windowsEvery = 500 * time.Millisecond
+	windowsEvery = 250 * time.Millisecond
 	// healEvery is how often a store that can't be written tries again by itself.
 	healEvery = time.Second
 	// pruneEvery is how often what has run out is deleted from the file.
@@ -194,11 +194,12 @@ func (w *writer) finish() {
 	w.mu.Lock()
 	w.closed = true
 	w.mu.Unlock()
+	// Before the counters were loaded nothing was taken on.
 	if w.s.loaded.Load() {
 		w.commit(true)
-	}
-	if f := w.s.reason.Load(); f != nil {
-		w.closeErr = unavailable(f.reason, f.err)
+		if f := w.s.reason.Load(); f != nil {
+			w.closeErr = unavailable(f.reason, f.err)
+		}
 	}
 	w.closeErr = errors.Join(w.closeErr, w.s.reader.close(), w.release())
 }
