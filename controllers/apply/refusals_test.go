@@ -165,10 +165,12 @@ var _ = Describe("A change that the server refuses", func() {
 
 		By("a volume of another class, which nobody should delete for that")
 		t.Tenant.Spec.State.Embedded.Persistence.StorageClassName = new("fast")
+		t.apply()
+		t.Tenant.Spec.State.Embedded.Persistence.StorageClassName = new("slow")
 		refused = t.refused()
 		Expect(refused.Immutable).To(BeTrue())
 		Expect(refused.Error()).To(ContainSubstring("holds the tenant's data"))
-		t.Tenant.Spec.State.Embedded.Persistence.StorageClassName = nil
+		t.Tenant.Spec.State.Embedded.Persistence.StorageClassName = new("fast")
 
 		By("resources that make no sense")
 		t.Tenant.Spec.Runtime.Resources.Requests[corev1.ResourceMemory] = resource.MustParse("1Gi")
