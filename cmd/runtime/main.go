@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	goruntime "runtime"
 	"syscall"
 	"time"
 
@@ -62,6 +63,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 2
 	}
 	limitMemory()
+	headroom := reserveHeadroom()
+	defer goruntime.KeepAlive(headroom)
 	logger := telemetry.NewLogger(stderr, lv)
 	srv, err := server.New(ctx, server.Options{
 		Tenant: tenant, Dir: *dir, APIAddress: *api, MetricsAddress: *metrics,
