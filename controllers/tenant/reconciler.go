@@ -22,7 +22,7 @@ import (
 // +kubebuilder:rbac:groups=ai.crispy-enigma.dev,resources=tenants/status,verbs=patch
 // +kubebuilder:rbac:groups=ai.crispy-enigma.dev,resources=tenants/finalizers,verbs=update
 // +kubebuilder:rbac:groups=ai.crispy-enigma.dev,resources=tenantclasses;cloudflareaccounts,verbs=get;list;watch
-// +kubebuilder:rbac:groups=core,resources=secrets;serviceaccounts;services,verbs=get;list;watch;create;update;patch;delete
+// +kubebuilder:rbac:groups=core,resources=secrets;serviceaccounts;services,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=core,resources=persistentvolumeclaims,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=core,resources=pods,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=core,resources=namespaces,verbs=get

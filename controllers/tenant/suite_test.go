@@ -2,6 +2,7 @@ package tenant_test
 
 import (
 	"context"
+	"encoding/json"
 	"testing"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -61,4 +62,12 @@ func tokenSecret(w *testenv.World, name, token string) *corev1.Secret {
 	s := &corev1.Secret{StringData: map[string]string{"token": token}}
 	s.Namespace, s.Name = w.Namespace, name
 	return s
+}
+
+// dump is all of an object as text.
+func dump(o client.Object) string {
+	GinkgoHelper()
+	b, err := json.Marshal(o)
+	Expect(err).NotTo(HaveOccurred())
+	return string(b)
 }

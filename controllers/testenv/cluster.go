@@ -64,6 +64,15 @@ func Start(ctx context.Context) (*Cluster, error) {
 // Stop ends the API server and etcd.
 func (c *Cluster) Stop() error { return c.env.Stop() }
 
+// AddUser gives the configuration of another user, who has no rights yet.
+func (c *Cluster) AddUser(user envtest.User) (*rest.Config, error) {
+	added, err := c.env.AddUser(user, nil)
+	if err != nil {
+		return nil, fmt.Errorf("adding user %s: %w", user.Name, err)
+	}
+	return added.Config(), nil
+}
+
 // findAssets takes KUBEBUILDER_ASSETS, else what the toolbox has built.
 func findAssets(ctx context.Context) (string, error) {
 	if dir := os.Getenv("KUBEBUILDER_ASSETS"); dir != "" {

@@ -43,7 +43,7 @@ func (c *Cluster) RunControllerManager(dir string) (stop func() error, err error
 		"--kubeconfig="+path, "--authentication-kubeconfig="+path, "--authorization-kubeconfig="+path,
 		"--leader-elect=false", "--bind-address=127.0.0.1", "--secure-port=0",
 		"--kube-api-qps=500", "--kube-api-burst=1000",
-		"--controllers=deployment-controller,replicaset-controller,garbage-collector-controller,namespace-controller,serviceaccount-controller")
+		"--controllers=deployment-controller,replicaset-controller,garbage-collector-controller,namespace-controller,serviceaccount-controller,persistentvolumeclaim-protection-controller")
 	process.Stdout, process.Stderr = log, log
 	if err := process.Start(); err != nil {
 		cancel()

@@ -79,7 +79,7 @@ func Kinds(c Capabilities) []schema.GroupVersionKind {
 		corev1.SchemeGroupVersion.WithKind("ServiceAccount"),
 	}
 	if c.GatewayAPI {
-		kinds = append(kinds, gatewayv1.SchemeGroupVersion.WithKind("HTTPRoute"))
+		kinds = append(kinds, gatewayv1.GroupVersion.WithKind("HTTPRoute"))
 	}
 	return kinds
 }
