@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -60,6 +61,21 @@ func TestRealCluster(t *testing.T) {
 			t.Errorf("a wrong port said %q, %v; want the known ones", said, err)
 		}
 	})
+	t.Run("many connections at once", func(t *testing.T) {
+		var all sync.WaitGroup
+		for range 100 {
+			all.Go(func() {
+				transport := &http.Transport{DisableKeepAlives: true}
+				response, err := (&http.Client{Transport: transport, Timeout: 10 * time.Second}).Get(server + "/hello")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_ = response.Body.Close()
+			})
+		}
+		all.Wait()
+	})
 	t.Run("a stream is not held up", func(t *testing.T) { streams(t, server) })
 	t.Run("a user that is not root writes to its volume", func(t *testing.T) {
 		want(t, get(t, server+"/write?q=/data/file"), "65532")
@@ -80,6 +96,8 @@ func TestRealCluster(t *testing.T) {
 		}
 	})
 	t.Run("the only way out is the one that was opened", func(t *testing.T) {
+		want(t, fetch(t, stranger, "http://host.enigma.internal:"+exitPort), "from the host")
+		c.run("up", "--outbound", exit+",localhost:9")
 		want(t, fetch(t, stranger, "http://host.enigma.internal:"+exitPort), "from the host")
 		if text := fetch(t, stranger, "http://"+hostAddress(t)+":"+exitPort); text == "from the host" {
 			t.Error("a pod reached the host by its address")
@@ -113,11 +131,20 @@ func TestRealCluster(t *testing.T) {
 			t.Errorf("status of a dead cluster said %q", said)
 		}
 		c.timed("up after kill -9", "up")
+		networks := c.networks(t)
+		if len(networks) < 2 {
+			t.Errorf("found network namespaces %v, want the node's and a pod's: the check is blind", networks)
+		}
 		rec, _ = c.place.running()
 		rec.Init.kill()
 		eventually(t, func() string { return fmt.Sprint(rec.Host.alive()) }, "false")
 		c.timed("down", "down")
 		c.run("down")
+		for process, network := range networkOf(t) {
+			if networks[network] {
+				t.Errorf("process %s holds a network namespace of the cluster's", process)
+			}
+		}
 		eventually(t, func() string { return cmp.Diff(before, snapshot(t)) }, "")
 	})
 }
@@ -286,8 +313,39 @@ func hostAddress(t *testing.T) string {
 	return "192.0.2.1"
 }
 
-// snapshot is what a cluster could leave behind: processes, mounts, control groups, network namespaces, kernel
-// settings, folders in the places where its components write.
+// networks are the network namespaces of the cluster: its own and its pods'.
+func (c real) networks(t *testing.T) map[string]bool {
+	t.Helper()
+	rec, _ := c.place.readRecord()
+	host, err := os.Readlink("/proc/self/ns/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]bool{}
+	for process, network := range networkOf(t) {
+		group, _ := os.ReadFile("/proc/" + process + "/cgroup")
+		if network != host && (process == fmt.Sprint(rec.Init.PID) || strings.Contains(string(group), "/"+c.place.cgroup()+"/")) {
+			found[network] = true
+		}
+	}
+	return found
+}
+
+// networkOf gives each process's network namespace.
+func networkOf(t *testing.T) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	processes, _ := filepath.Glob("/proc/[0-9]*")
+	for _, process := range processes {
+		if network, err := os.Readlink(process + "/ns/net"); err == nil {
+			found[filepath.Base(process)] = network
+		}
+	}
+	return found
+}
+
+// snapshot is what a cluster could leave behind: processes, mounts, control groups, kernel settings, folders in the
+// places where its components write. What another cluster on the machine has, now or later, is not in it.
 func snapshot(t *testing.T) map[string][]string {
 	t.Helper()
 	seen := map[string][]string{}
@@ -301,31 +359,30 @@ func snapshot(t *testing.T) map[string][]string {
 	}
 	seen["mounts"] = strings.Split(string(mounts), "\n")
 	for _, h := range hierarchies(string(mounts)) {
-		groups, _ := filepath.Glob(filepath.Join(h.dir, "crispy-enigma-*"))
+		groups, _ := filepath.Glob(filepath.Join(h.dir, place.cgroup()))
 		seen["groups"] = append(seen["groups"], groups...)
 	}
-	namespaces := map[string]bool{}
 	processes, _ := filepath.Glob("/proc/[0-9]*")
 	for _, process := range processes {
-		if ns, err := os.Readlink(process + "/ns/net"); err == nil {
-			namespaces[ns] = true
-		}
 		line, _ := os.ReadFile(process + "/cmdline")
-		for _, mark := range []string{place.Dir, "enigma-cluster"} {
+		for _, mark := range []string{place.Dir, "\x00" + place.Root + "\x00test\x00"} {
 			if strings.Contains(string(line), mark) {
 				seen["processes"] = append(seen["processes"], strings.ReplaceAll(string(line), "\x00", " "))
 			}
 		}
 	}
-	seen["network namespaces"] = []string{fmt.Sprint(len(namespaces))}
 	for name := range kernelSettings {
 		value, _ := os.ReadFile("/proc/sys/" + name)
 		seen["kernel settings"] = append(seen["kernel settings"], name+"="+strings.TrimSpace(string(value)))
 	}
 	slices.Sort(seen["kernel settings"])
-	for _, pattern := range []string{"/var/lib/*", "/var/log/*", "/run/*", "/opt/*", "/etc/*", "/etc/cni/*", "/usr/libexec/*", "/var/tmp/crispy-enigma-*", "/sys/class/net/*", "/tmp/containerd*", "/tmp/kube*"} {
+	for _, pattern := range []string{"/var/lib/*", "/var/log/*", "/run/*", "/opt/*", "/etc/*", "/etc/cni/*", "/usr/libexec/*", "/sys/class/net/*", "/tmp/containerd*", "/tmp/kube*", place.Dir} {
 		found, _ := filepath.Glob(pattern)
-		seen["folders"] = append(seen["folders"], found...)
+		for _, path := range found {
+			if len(place.others()) == 0 || !slices.Contains(hidden, path) {
+				seen["folders"] = append(seen["folders"], path)
+			}
+		}
 	}
 	return seen
 }

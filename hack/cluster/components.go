@@ -22,10 +22,10 @@ type component struct {
 }
 
 // start runs the program and, once it has ended, runs it again after a second, as an init system would: a cluster that
-// lost a component comes back by itself. The program itself ends with PID 1; ctx only ends the watch over it.
+// lost a component comes back by itself. It ends with ctx or with PID 1.
 func (p place) start(ctx context.Context, name, path string, args ...string) (*component, error) {
 	c := &component{name: name, path: path, args: args, place: p, ended: make(chan error, 1)}
-	cmd, err := c.launch()
+	cmd, err := c.launch(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +44,7 @@ func (p place) start(ctx context.Context, name, path string, args ...string) (*c
 				return
 			case <-time.After(time.Second):
 			}
-			if cmd, err = c.launch(); err != nil {
+			if cmd, err = c.launch(ctx); err != nil {
 				cmd = nil
 			}
 		}
@@ -70,13 +70,13 @@ func orExit0(err error) error {
 	return err
 }
 
-func (c *component) launch() (*exec.Cmd, error) {
+func (c *component) launch(ctx context.Context) (*exec.Cmd, error) {
 	out, err := os.OpenFile(c.place.log(c.name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("starting %s: %w", c.name, err)
 	}
-	defer out.Close()
-	cmd := exec.Command(c.path, c.args...)
+	defer func() { _ = out.Close() }()
+	cmd := exec.CommandContext(ctx, c.path, c.args...)
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.Dir = c.place.Dir
 	// Nothing of the developer's environment: a proxy setting would lead webhooks astray, ETCD_* configures etcd.
@@ -122,16 +122,16 @@ func poll(ctx context.Context, ended <-chan error, check func(context.Context) e
 
 func (c *component) withLog(err error) error {
 	path := c.place.log(c.name)
-	return fmt.Errorf("%w\nthe last lines of %s:\n%s", err, path, tail(path, 20))
+	return fmt.Errorf("%w\nthe last lines of %s:\n%s", err, path, tail(path))
 }
 
-// tail returns the last lines of a file.
-func tail(path string, lines int) []byte {
+// tail returns the last twenty lines of a file.
+func tail(path string) []byte {
 	text, err := os.ReadFile(filepath.Clean(path))
 	if err != nil {
 		return []byte(err.Error())
 	}
 	text = bytes.TrimRight(text, "\n")
 	all := bytes.Split(text, []byte("\n"))
-	return bytes.Join(all[max(0, len(all)-lines):], []byte("\n"))
+	return bytes.Join(all[max(0, len(all)-20):], []byte("\n"))
 }

@@ -34,7 +34,7 @@ func ask[Resp any](ctx context.Context, p place, path string, request any) (Resp
 	if err != nil {
 		return response, fmt.Errorf("asking the running cluster: %w", err)
 	}
-	defer answer.Body.Close()
+	defer func() { _ = answer.Body.Close() }()
 	text, err := io.ReadAll(answer.Body)
 	if err != nil {
 		return response, fmt.Errorf("asking the running cluster: %w", err)

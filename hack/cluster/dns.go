@@ -149,7 +149,7 @@ func (n *node) awaitDNS(ctx context.Context) error {
 	}
 	logs, _ := filepath.Glob(n.place.path("podlogs", "kube-system_coredns*", "coredns", "*.log"))
 	if len(logs) == 0 {
-		return fmt.Errorf("CoreDNS did not start: %w\nthe last lines of %s:\n%s", err, n.place.log("kubelet"), tail(n.place.log("kubelet"), 20))
+		return fmt.Errorf("CoreDNS did not start: %w\nthe last lines of %s:\n%s", err, n.place.log("kubelet"), tail(n.place.log("kubelet")))
 	}
-	return fmt.Errorf("CoreDNS does not answer: %w\nthe last lines of %s:\n%s", err, logs[0], tail(logs[0], 20))
+	return fmt.Errorf("CoreDNS does not answer: %w\nthe last lines of %s:\n%s", err, logs[0], tail(logs[0]))
 }

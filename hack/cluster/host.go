@@ -38,13 +38,12 @@ func insideHost(args []string) error {
 		return err
 	}
 	log.SetFlags(log.LstdFlags | log.LUTC)
-	if err := serveHost(place); err != nil {
-		log.Print(err)
-		return reportFailure(err)
-	}
-	return nil
+	err = serveHost(place)
+	log.Print(err)
+	return reportFailure(err)
 }
 
+// serveHost returns when the cluster has ended, and why.
 func serveHost(p place) error {
 	runtime.LockOSThread() // PID 1 dies with the thread that started it: see startInsider
 	groups, err := mountedHierarchies()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -40,8 +41,8 @@ func placeFromArgs(args []string) (place, error) {
 	return newPlace(args[0], args[1]), nil
 }
 
-func insiderCommand(role string, p place) *exec.Cmd {
-	cmd := exec.Command("/proc/self/exe", role, p.Root, os.Getenv("ENIGMA_CLUSTER"))
+func insiderCommand(ctx context.Context, role string, p place) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "/proc/self/exe", role, p.Root, os.Getenv("ENIGMA_CLUSTER"))
 	cmd.Args[0] = "enigma-cluster"
 	cmd.Dir = "/"
 	cmd.Env = keep("PATH", "HOME", "ENIGMA_CLUSTER", "SUDO_UID", "SUDO_GID")
@@ -56,8 +57,8 @@ func startInsider(role string, p place, attr *syscall.SysProcAttr) (*os.Process,
 	if err != nil {
 		return nil, fmt.Errorf("starting %s: %w", role, err)
 	}
-	defer log.Close()
-	cmd := insiderCommand(role, p)
+	defer func() { _ = log.Close() }()
+	cmd := insiderCommand(context.Background(), role, p)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.ExtraFiles = []*os.File{progress()}
 	if attr == nil {

@@ -217,7 +217,7 @@ func (k kind) Forward(ctx context.Context, service serviceRef) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	cmd := exec.Command(kubectl, k.forwardArgs(service, port)...)
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), kubectl, k.forwardArgs(service, port)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		return "", fmt.Errorf("forwarding to %s: %w", service, err)

@@ -61,7 +61,7 @@ func references(archive string) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading an image: %w", err)
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	reader := tar.NewReader(file)
 	for {
 		header, err := reader.Next()
@@ -168,7 +168,7 @@ func digest(path string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("reading an image: %w", err)
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	sum := sha256.New()
 	if _, err := io.Copy(sum, file); err != nil {
 		return "", fmt.Errorf("reading an image: %w", err)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -33,7 +34,7 @@ func insideInit(args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := furnish(); err != nil {
+	if err := furnish(context.Background()); err != nil {
 		return reportFailure(err)
 	}
 	node, err := startInsider("inside-node", place, nil)
@@ -55,7 +56,7 @@ func insideInit(args []string) error {
 	}
 }
 
-func furnish() error {
+func furnish(ctx context.Context) error {
 	// Private first: nothing that happens here may travel to the host. Then shared, which kubelet needs for volumes.
 	for _, flag := range []uintptr{unix.MS_PRIVATE, unix.MS_SHARED} {
 		if err := unix.Mount("", "/", "", unix.MS_REC|flag, ""); err != nil {
@@ -76,7 +77,7 @@ func furnish() error {
 	if err := unix.Sethostname([]byte(nodeName)); err != nil {
 		return fmt.Errorf("naming the node: %w", err)
 	}
-	return makeNetwork()
+	return makeNetwork(ctx)
 }
 
 func coverKernelSettings() error {
@@ -101,7 +102,7 @@ func coverKernelSettings() error {
 
 // makeNetwork gives the node its address on a bridge without ports. The default route leads there too, so that every
 // packet for the outside ends here.
-func makeNetwork() error {
+func makeNetwork(ctx context.Context) error {
 	for _, args := range [][]string{
 		{"link", "set", "lo", "up"},
 		{"link", "add", "node0", "type", "bridge"},
@@ -109,7 +110,7 @@ func makeNetwork() error {
 		{"link", "set", "node0", "up"},
 		{"route", "add", "default", "dev", "node0"},
 	} {
-		if said, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
+		if said, err := exec.CommandContext(ctx, "ip", args...).CombinedOutput(); err != nil {
 			return fmt.Errorf("ip %s: %w: %s", strings.Join(args, " "), err, said)
 		}
 	}

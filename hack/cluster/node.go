@@ -236,7 +236,7 @@ func healthz(url string) func(context.Context) error {
 		if err != nil {
 			return err
 		}
-		defer answer.Body.Close()
+		defer func() { _ = answer.Body.Close() }()
 		if answer.StatusCode != http.StatusOK {
 			return fmt.Errorf("%s: %s", url, answer.Status)
 		}

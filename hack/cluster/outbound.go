@@ -75,6 +75,8 @@ type exit struct {
 	close   func()
 }
 
+func (e exit) same(other exit) bool { return e.Target == other.Target && e.Address == other.Address }
+
 // plan gives each name an address. The addresses are of a range that is reserved for documentation and lies outside
 // the private ones: a NetworkPolicy that lets a pod out to the world but not into the cluster must take them for world.
 func plan(targets []target) []exit {
@@ -103,20 +105,29 @@ func hostsFile(exits []exit) string {
 	return file.String()
 }
 
-// setOutbound replaces the ways out by those to the targets. On an error some may be open; the next call closes them.
-func (h *host) setOutbound(_ context.Context, targets []target) ([]exit, error) {
+// setOutbound makes the ways out those to the targets. One that stays is not touched: streams may go through it. On an
+// error some may be open; the next call sets that right.
+func (h *host) setOutbound(ctx context.Context, targets []target) ([]exit, error) {
 	if len(targets) > 250 {
 		return nil, fmt.Errorf("%d outbound targets: at most 250", len(targets))
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, open := range h.outbound {
-		open.close()
-	}
-	h.outbound = nil
 	exits := plan(targets)
+	var stay []exit
+	for _, open := range h.outbound {
+		if slices.ContainsFunc(exits, open.same) {
+			stay = append(stay, open)
+		} else {
+			open.close()
+		}
+	}
+	h.outbound = stay
 	for _, e := range exits {
-		if err := h.openExit(&e); err != nil {
+		if slices.ContainsFunc(stay, e.same) {
+			continue
+		}
+		if err := h.openExit(ctx, &e); err != nil {
 			return nil, fmt.Errorf("opening a way out to %s: %w", e.Target, err)
 		}
 		h.outbound = append(h.outbound, e)
@@ -127,13 +138,13 @@ func (h *host) setOutbound(_ context.Context, targets []target) ([]exit, error) 
 	return exits, nil
 }
 
-func (h *host) openExit(e *exit) error {
-	cmd := exec.Command("ip", "addr", "replace", e.Address+"/32", "dev", "node0")
+func (h *host) openExit(ctx context.Context, e *exit) error {
+	cmd := exec.CommandContext(ctx, "ip", "addr", "replace", e.Address+"/32", "dev", "node0")
 	if err := h.inside.Run(cmd); err != nil {
 		return fmt.Errorf("adding address %s: %w", e.Address, err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	listener, err := h.inside.Listen(ctx, net.JoinHostPort(e.Address, strconv.Itoa(e.Target.Port)))
+	open, stop := context.WithCancel(context.WithoutCancel(ctx)) // it outlives the request
+	listener, err := h.inside.Listen(open, net.JoinHostPort(e.Address, strconv.Itoa(e.Target.Port)))
 	if err != nil {
 		stop()
 		return err
@@ -146,7 +157,7 @@ func (h *host) openExit(e *exit) error {
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		forward.Serve(ctx, listener, dial, report)
+		forward.Serve(open, listener, dial, report)
 	}()
 	e.close = func() { stop(); <-served }
 	return nil

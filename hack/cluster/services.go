@@ -44,7 +44,7 @@ func (h *host) forward(ctx context.Context, ref serviceRef) (string, error) {
 	if url := h.services[ref.String()]; url != "" {
 		return url, nil
 	}
-	background := context.Background() // the forward outlives the request
+	background := context.WithoutCancel(ctx) // the forward outlives the request
 	listener, err := listenStable(background, h.place.stablePort(ref.String()))
 	if err != nil {
 		return "", err

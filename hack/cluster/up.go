@@ -47,7 +47,11 @@ func (c native) Up(ctx context.Context, outbound []target) error {
 		return err
 	}
 	printOutbound(exits)
-	fmt.Printf("up in %.1fs; kubectl --kubeconfig %s\n", time.Since(start).Seconds(), c.place.hostConfig())
+	kubectl, err := os.Readlink(c.place.tool("kubectl"))
+	if err != nil {
+		return err
+	}
+	fmt.Printf("up in %.1fs; %s --kubeconfig %s\n", time.Since(start).Seconds(), kubectl, c.place.hostConfig())
 	return nil
 }
 
@@ -73,6 +77,7 @@ func (c native) client() (kubernetes.Interface, error) {
 		return nil, fmt.Errorf("reading the kubeconfig: %w", err)
 	}
 	config.Timeout = 10 * time.Second
+	config.QPS = -1 // every forwarded connection asks once
 	return kubernetes.NewForConfig(config)
 }
 
@@ -167,14 +172,14 @@ func (c native) launch(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("starting the cluster: %w", err)
 	}
-	defer reader.Close()
+	defer func() { _ = reader.Close() }()
 	out, err := os.OpenFile(c.place.log("host"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		_ = writer.Close()
 		return fmt.Errorf("starting the cluster: %w", err)
 	}
-	defer out.Close()
-	cmd := insiderCommand("inside-host", c.place)
+	defer func() { _ = out.Close() }()
+	cmd := insiderCommand(context.WithoutCancel(ctx), "inside-host", c.place)
 	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = out, out, []*os.File{writer}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // the end of our terminal is not its end
 	err = cmd.Start()
@@ -210,7 +215,7 @@ func (c native) follow(reader *os.File) error {
 			case !open && len(failure) > 0:
 				return fmt.Errorf("the cluster did not start: %s\nall logs are in %s", strings.Join(failure, "\n"), c.place.path("log"))
 			case !open:
-				return fmt.Errorf("the cluster died while it started; the last lines of %s:\n%s", c.place.log("host"), tail(c.place.log("host"), 20))
+				return fmt.Errorf("the cluster died while it started; the last lines of %s:\n%s", c.place.log("host"), tail(c.place.log("host")))
 			case line == saidReady:
 				return nil
 			case failed:

@@ -35,7 +35,7 @@ func Serve(ctx context.Context, listener net.Listener, dial Dial, report func(er
 			return
 		}
 		open.Go(func() {
-			defer client.Close()
+			defer func() { _ = client.Close() }()
 			dialCtx, cancel := context.WithTimeout(ctx, dialTimeout)
 			target, err := dial(dialCtx)
 			cancel()
@@ -43,7 +43,7 @@ func Serve(ctx context.Context, listener net.Listener, dial Dial, report func(er
 				report(err)
 				return
 			}
-			defer target.Close()
+			defer func() { _ = target.Close() }()
 			// Both ends close when the forward does, or Serve would wait for the last idle client.
 			stop := context.AfterFunc(ctx, func() { _ = client.Close(); _ = target.Close() })
 			defer stop()

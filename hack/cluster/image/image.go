@@ -1,6 +1,6 @@
 // Package image packs one static binary into a container image without a container engine.
 //
-// It promises: the same binary and the same Spec give the same bytes, so an unchanged program is recognised by its
+// It promises: the same binary and the same Spec give the same bytes, so an unchanged program is known by its
 // digest and not loaded again; the image holds the binary, the build machine's CA certificates and nothing else, and
 // runs as a numeric non-root user. It writes the docker-archive format, which containerd, docker, podman and kind load.
 package image

@@ -63,9 +63,9 @@ func (a *Authority) Server(name, commonName string, hosts ...string) error {
 	return a.issue(name, pkix.Name{CommonName: commonName}, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}, hosts)
 }
 
-// Client writes a client certificate; Kubernetes reads the common name as the user and the organisations as groups.
-func (a *Authority) Client(name, commonName string, organisations ...string) error {
-	return a.issue(name, pkix.Name{CommonName: commonName, Organization: organisations}, []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, nil)
+// Client writes a client certificate; Kubernetes reads the common name as the user, the organizations as groups.
+func (a *Authority) Client(name, commonName string, groups ...string) error {
+	return a.issue(name, pkix.Name{CommonName: commonName, Organization: groups}, []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, nil)
 }
 
 func (a *Authority) issue(name string, subject pkix.Name, usage []x509.ExtKeyUsage, hosts []string) error {

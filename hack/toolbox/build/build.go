@@ -44,6 +44,11 @@ func (b Builder) Ensure(ctx context.Context, tools []Tool) error {
 	return nil
 }
 
+// say tells how far the build is; that nobody listens is no reason to stop it.
+func (b Builder) say(format string, args ...any) {
+	_, _ = fmt.Fprintf(b.Out, format, args...)
+}
+
 func (b Builder) fresh(tool Tool) (bool, error) {
 	path, err := Path(b.Root, tool)
 	if err != nil {
@@ -68,7 +73,7 @@ func (b Builder) stamp(tool Tool) (string, error) {
 		return "", err
 	}
 	sum := sha256.New()
-	fmt.Fprintln(sum, tool.Package, tool.Ldflags(version), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	_, _ = fmt.Fprintln(sum, tool.Package, tool.Ldflags(version), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	var files []string
 	if tool.Modfile != "" {
 		files = append(files, filepath.Join(b.Root, "hack", "tools", tool.Modfile))
@@ -85,7 +90,7 @@ func (b Builder) stamp(tool Tool) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("reading what %s is built from: %w", tool.Name, err)
 		}
-		fmt.Fprintf(sum, "%s %d\n", filepath.Base(file), len(text))
+		_, _ = fmt.Fprintf(sum, "%s %d\n", filepath.Base(file), len(text))
 		sum.Write(text)
 	}
 	return hex.EncodeToString(sum.Sum(nil)), nil
@@ -123,7 +128,7 @@ func (b Builder) lock(path, name string) (func(), error) {
 	}
 	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if err != nil {
-		fmt.Fprintf(b.Out, "%s is being built by another process; waiting for it\n", name)
+		b.say("%s is being built by another process; waiting for it\n", name)
 		err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX)
 	}
 	if err != nil {
@@ -142,7 +147,7 @@ func (b Builder) compile(ctx context.Context, tool Tool, path, place string) err
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(b.Out, "%s building %s %s\n", place, tool.Name, version)
+	b.say("%s building %s %s\n", place, tool.Name, version)
 	start := time.Now()
 	next := path + ".next"
 	args := []string{"build", "-v", "-buildvcs=false", "-ldflags", tool.Ldflags(version), "-o", next}
@@ -168,7 +173,7 @@ func (b Builder) compile(ctx context.Context, tool Tool, path, place string) err
 		return fmt.Errorf("building %s: %w", tool.Name, err)
 	}
 	count, _ := watched.now()
-	fmt.Fprintf(b.Out, "%s built %s %s in %.1fs (%d packages compiled)\n", place, tool.Name, version, time.Since(start).Seconds(), count)
+	b.say("%s built %s %s in %.1fs (%d packages compiled)\n", place, tool.Name, version, time.Since(start).Seconds(), count)
 	return nil
 }
 
@@ -199,7 +204,7 @@ func (b Builder) report(watched *progress, name, place string, start time.Time) 
 				return
 			case <-tick.C:
 				count, last := watched.now()
-				fmt.Fprintf(b.Out, "%s %s: %.0fs, %d packages compiled, now %s\n", place, name, time.Since(start).Seconds(), count, last)
+				b.say("%s %s: %.0fs, %d packages compiled, now %s\n", place, name, time.Since(start).Seconds(), count, last)
 			}
 		}
 	}()
