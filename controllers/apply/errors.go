@@ -74,7 +74,7 @@ func translate(doing string, want wanted, err error) error {
 		return fmt.Errorf("%s %s %s: %w", doing, kind, name, ErrNamespaceTerminating)
 	}
 	status := apierrors.APIStatus(nil)
-	if !apierrors.IsInvalid(err) || !errors.As(err, &status) || status.Status().Details == nil {
+	if !apierrors.IsInvalid(err) || !errors.As(err, &status) || status.Status().Details == nil || len(status.Status().Details.Causes) == 0 {
 		return fmt.Errorf("%s %s %s: %w", doing, kind, name, err)
 	}
 	refused := &RefusedChange{Kind: kind, Name: name}

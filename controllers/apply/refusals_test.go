@@ -180,6 +180,30 @@ var _ = Describe("A change that the server refuses", func() {
 		Expect(refused.Error()).To(ContainSubstring("must be less than or equal to memory limit"))
 	})
 
+	It("is tried again when somebody writes at the same moment", func(ctx context.Context) {
+		t := newTenant(ctx)
+		t.apply()
+		s := live(t, "tenant-acme", &corev1.Service{})
+		s.Spec.Ports[0].Port = 81
+		Expect(plain.Update(ctx, s, client.FieldOwner("kubectl"))).To(Succeed())
+		// Between the replacement's read and its write.
+		racing := interceptor.NewClient(api, interceptor.Funcs{
+			Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
+				s := live(t, "tenant-acme", &corev1.Service{})
+				s.Annotations = map[string]string{"team.example/note": "x"}
+				Expect(plain.Update(ctx, s, client.FieldOwner("kubectl"))).To(Succeed())
+				return c.Patch(ctx, o, p, opts...)
+			},
+		})
+		_, _, err := t.applyWith(racing, t.owner())
+		Expect(apierrors.IsConflict(err)).To(BeTrue(), "%v", err)
+		t.apply()
+		s = live(t, "tenant-acme", &corev1.Service{})
+		Expect(s.Spec.Ports).To(HaveLen(1))
+		Expect(s.Spec.Ports[0].Port).To(BeEquivalentTo(80))
+		Expect(s.Annotations).To(HaveKey("team.example/note"))
+	})
+
 	It("is known in a namespace that is being deleted", func(ctx context.Context) {
 		t := newTenant(ctx)
 		ns := &corev1.Namespace{}

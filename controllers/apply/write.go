@@ -2,9 +2,9 @@ package apply
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 
 	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -145,31 +145,42 @@ func (w *writer) replace(ctx context.Context, want wanted, change Change) error 
 	if err := w.claim(want, live); err != nil {
 		return err
 	}
-	fields, err := fieldsOf(live)
+	patch, err := json.Marshal(replacement(want, live.GetResourceVersion()))
 	if err != nil {
-		return err
+		return fmt.Errorf("writing the replacement of %s %s: %w", want.GetKind(), want.GetName(), err)
 	}
-	for name, value := range want.copy().Object {
-		switch name {
-		case "metadata":
-		case "spec":
-			spec, _ := fields[name].(map[string]any)
-			wants, _ := value.(map[string]any)
-			if spec == nil {
-				spec = map[string]any{}
-				fields[name] = spec
-			}
-			maps.Copy(spec, wants)
-		default:
-			fields[name] = value
-		}
-	}
-	if err := w.Update(ctx, &unstructured.Unstructured{Object: fields}, client.FieldOwner(FieldOwner)); err != nil {
+	if err := w.Patch(ctx, live, client.RawPatch(types.JSONPatchType, patch), client.FieldOwner(FieldOwner)); err != nil {
 		return translate("replacing", want, err)
 	}
 	change.Verb = Replaced
 	w.wrote(want, change)
 	return nil
+}
+
+// operation of a JSON patch.
+type operation struct {
+	Op    string `json:"op"`
+	Path  string `json:"path"`
+	Value any    `json:"value"`
+}
+
+// replacement of the wanted fields of one version of an object; another version is a
+// conflict. "add" puts a value in the place of the one that is there.
+func replacement(want wanted, version string) []operation {
+	ops := []operation{{"replace", "/metadata/resourceVersion", version}}
+	for name, value := range want.Object {
+		switch name {
+		case "apiVersion", "kind", "metadata":
+		case "spec":
+			fields, _ := value.(map[string]any)
+			for field := range fields {
+				ops = append(ops, operation{"add", "/spec/" + field, fields[field]})
+			}
+		default:
+			ops = append(ops, operation{"add", "/" + name, value})
+		}
+	}
+	return ops
 }
 
 // migrate turns the record of Create or replace into one of apply, or what we no longer

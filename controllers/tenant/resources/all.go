@@ -79,7 +79,7 @@ func Kinds(c Capabilities) []schema.GroupVersionKind {
 		corev1.SchemeGroupVersion.WithKind("ServiceAccount"),
 	}
 	if c.GatewayAPI {
-		kinds = append(kinds, gatewayv1.GroupVersion.WithKind("HTTPRoute"))
+		kinds = append(kinds, schema.GroupVersionKind{Group: gatewayv1.GroupName, Version: gatewayv1.GroupVersion.Version, Kind: "HTTPRoute"})
 	}
 	return kinds
 }
