@@ -171,6 +171,12 @@ func writeFiles(dir string, files map[string][]byte) error {
 			return fmt.Errorf("writing the rendering: %w", err)
 		}
 	}
+	if _, wanted := files[tenantconfig.UpstreamTokenFile]; !wanted {
+		// An earlier rendering's credential isn't left lying about.
+		if err := os.Remove(filepath.Join(dir, tenantconfig.UpstreamTokenFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("removing the earlier credential: %w", err)
+		}
+	}
 	return nil
 }
 
