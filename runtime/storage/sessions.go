@@ -64,6 +64,12 @@ type Sessions interface {
 	// Append adds all of msgs to the session, or none, making the session if it is
 	// new. Concurrent appends are ordered and none is lost or interleaved. Without
 	// messages nothing happens.
+	//
+	// Times must rise within msgs, by a millisecond or more. Histories are paged by
+	// time, so no two messages of a session may share one: msgs that don't begin
+	// after the session's latest message are moved to begin a millisecond after it,
+	// their distances kept. Clients that ask at once, and a clock that was set back,
+	// would else hide messages between two pages.
 	Append(ctx context.Context, t tenancy.ID, o Owner, session string, msgs []Message, keep Keep) error
 	// History returns messages, last appended first. An unknown session has none.
 	// With Owner.All it is the caller's own session, else the one of this id that was

@@ -34,9 +34,9 @@ func (t *tx) append(tenant, caller, id string, msgs []storage.Message, keep stor
 			updated = m.At
 		}
 	}
-	var session, first, next int64
+	var session, first, next, move int64
 	err := t.addSession.QueryRowContext(context.Background(), tenant, id, caller, msgs[0].At.UnixMilli(), updated.UnixMilli(),
-		len(msgs), max(0, keep.MaxMessages)).Scan(&session, &first, &next)
+		len(msgs), max(0, keep.MaxMessages)).Scan(&session, &first, &next, &move)
 	if err != nil {
 		return err
 	}
@@ -48,7 +48,7 @@ func (t *tx) append(tenant, caller, id string, msgs []storage.Message, keep stor
 		n := min(2, len(msgs))
 		args := make([]any, 0, 14)
 		for i, m := range msgs[:n] {
-			args = append(args, session<<32+at+int64(i), tenant, m.Role, m.Content, m.At.UnixMilli(), m.Tokens, m.Partial)
+			args = append(args, session<<32+at+int64(i), tenant, m.Role, m.Content, m.At.UnixMilli()+move, m.Tokens, m.Partial)
 		}
 		stmt := t.addTurn
 		if n == 1 {

@@ -32,12 +32,13 @@ func newTx(ctx context.Context, c *sql.Conn) (*tx, error) {
 		{&t.begin, `BEGIN IMMEDIATE`},
 		{&t.commit, `COMMIT`},
 		{&t.rollback, `ROLLBACK`},
-		// ?6 messages come, of which the last ?7 are kept; 0 keeps all.
+		// ?6 messages come, of which the last ?7 are kept; 0 keeps all. Their times are
+		// ?4 to ?5 and are moved past the session's last update, if they must be.
 		{&t.addSession, `INSERT INTO sessions (tenant, session, caller, created, updated, first, next)
 			VALUES (?1, ?2, ?3, ?4, ?5, iif(?7 > 0, max(0, ?6 - ?7), 0), ?6)
 			ON CONFLICT (tenant, session, caller) DO UPDATE SET
-			updated = max(updated, ?5), next = next + ?6, first = iif(?7 > 0, max(first, next + ?6 - ?7), first)
-			RETURNING id, first, next`},
+			updated = ?5 + max(0, updated + 1 - ?4), next = next + ?6, first = iif(?7 > 0, max(first, next + ?6 - ?7), first)
+			RETURNING id, first, next, updated - ?5`},
 		{&t.addMessage, `INSERT INTO messages (id, tenant, role, content, at, tokens, partial) VALUES (?,?,?,?,?,?,?)`},
 		{&t.addTurn, `INSERT INTO messages (id, tenant, role, content, at, tokens, partial) VALUES (?,?,?,?,?,?,?), (?,?,?,?,?,?,?)`},
 		{&t.findOne, `SELECT id FROM sessions WHERE tenant = ? AND session = ? AND caller = ?`},

@@ -31,8 +31,12 @@ type session struct {
 
 // append returns the bytes that the session takes now.
 func (s *session) append(msgs []storage.Message, keep storage.Keep, maxBytes int64) int64 {
+	var move time.Duration
+	if len(s.messages) > 0 {
+		move = max(0, s.updated.Add(time.Millisecond).Sub(millis(msgs[0].At)))
+	}
 	for _, m := range msgs {
-		m.At = millis(m.At)
+		m.At = millis(m.At).Add(move)
 		if m.At.After(s.updated) {
 			s.updated = m.At
 		}

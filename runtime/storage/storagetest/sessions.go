@@ -16,6 +16,7 @@ var sessionChecks = []Check{
 	{"History/newest first, all fields kept", historyIsWhole},
 	{"History/pages by limit and time", historyPages},
 	{"Append/at once: ordered, whole, none lost", appendsAtOnce},
+	{"Append/no two messages share a time", appendsAtOneTime},
 	{"Append/without messages makes nothing", appendNothing},
 	{"Append/any text", appendAnyText},
 	{"Keep/only the newest stay", keepBounds},
@@ -71,7 +72,7 @@ func appendsAtOnce(t rapid.TB, s storage.Store) {
 		for i := range each {
 			msgs := []storage.Message{
 				{Role: storage.RoleUser, Content: fmt.Sprintf("%d/%d", w, i), At: epoch},
-				{Role: storage.RoleAssistant, Content: fmt.Sprintf("%d/%d", w, i), At: epoch},
+				{Role: storage.RoleAssistant, Content: fmt.Sprintf("%d/%d", w, i), At: epoch.Add(time.Millisecond)},
 			}
 			if err := s.Sessions().Append(context.Background(), id, o, "s", msgs, storage.Keep{}); err != nil {
 				t.Errorf("Append: %v", err)
@@ -94,6 +95,33 @@ func appendsAtOnce(t rapid.TB, s storage.Store) {
 		}
 		next[writer]++
 	}
+}
+
+// appendsAtOneTime reads what was kept at one time, and at earlier ones, page by page.
+func appendsAtOneTime(t rapid.TB, s storage.Store) {
+	ctx, id, o := context.Background(), tenant(t, "a"), caller("key:x")
+	together(8, func(int) { appendTo(t, s, id, o, "s", turn(1)...) })
+	appendTo(t, s, id, o, "s", turn(0)...)
+	appendTo(t, s, id, o, "s", turn(2)...)
+	var got []storage.Message
+	page := storage.Page{Limit: 1}
+	for range 21 {
+		found, err := s.Sessions().History(ctx, id, o, "s", page)
+		must(t, "History", err)
+		if len(found) == 0 {
+			break
+		}
+		got, page.Before = append(got, found...), found[0].At
+	}
+	same(t, "read page by page", got, history(t, s, id, o, "s"))
+	if len(got) != 20 {
+		t.Fatalf("got %d messages, want 20", len(got))
+	}
+	same(t, "what needs no moving", got[:2], []storage.Message{turn(2)[1], turn(2)[0]})
+	same(t, "what lay before the latest", got[2].At, turn(1)[0].At.Add(17*time.Millisecond))
+	list, _, err := s.Sessions().List(ctx, id, o, 10, "")
+	must(t, "List", err)
+	same(t, "list", list, []storage.SessionInfo{{ID: "s", Messages: 20, Created: turn(1)[0].At, Updated: turn(2)[1].At}})
 }
 
 func appendNothing(t rapid.TB, s storage.Store) {

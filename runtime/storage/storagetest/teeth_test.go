@@ -49,6 +49,7 @@ func TestTeeth(t *testing.T) {
 		{"tenant and budget joined by a colon", "Tenants/any interleaving", joinedBudgets},
 		{"every caller sees all", "Owner/a caller sees", allCallers},
 		{"messages are appended one by one", "Append/at once", tornAppend},
+		{"two messages have one time", "Append/no two messages share", sharesTimes},
 		{"one message more is kept", "Keep/", keepsOneMore},
 		{"sessions updated just then expire too", "Expire/", expiresTooMany},
 		{"a cursor made up starts anew", "List/a foreign cursor", anyCursor},
@@ -304,6 +305,18 @@ func tornAppend(s storage.Store) storage.Store {
 			runtime.Gosched()
 		}
 		return nil
+	}}
+	return p
+}
+
+func sharesTimes(s storage.Store) storage.Store {
+	p, in := plant(s), s.Sessions()
+	p.sessions = sessionsBy{Sessions: in, history: func(ctx context.Context, t tenancy.ID, o storage.Owner, id string, page storage.Page) ([]storage.Message, error) {
+		found, err := in.History(ctx, t, o, id, page)
+		for i := range found {
+			found[i].At = found[i].At.Truncate(2 * time.Millisecond)
+		}
+		return found, err
 	}}
 	return p
 }

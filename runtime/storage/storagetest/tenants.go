@@ -116,15 +116,20 @@ func (w *world) append(t *rapid.T) {
 	w.now = w.now.Add(time.Duration(rapid.IntRange(0, 2).Draw(t, "later")) * time.Millisecond)
 	msgs := make([]storage.Message, rapid.IntRange(1, 3).Draw(t, "messages"))
 	for i := range msgs {
-		msgs[i] = storage.Message{Role: storage.RoleUser, Content: rapid.StringN(0, 8, -1).Draw(t, "text"), At: w.now, Tokens: i}
+		msgs[i] = storage.Message{Role: storage.RoleUser, Content: rapid.StringN(0, 8, -1).Draw(t, "text"), At: w.now.Add(time.Duration(i) * time.Millisecond), Tokens: i}
 	}
 	most := rapid.SampledFrom([]int{0, 0, 1, 4}).Draw(t, "keep")
 	must(t, "Append", w.s.Sessions().Append(context.Background(), id, caller(n.caller), n.session, msgs, storage.Keep{MaxMessages: most}))
+	if move := w.updated[n].Add(time.Millisecond).Sub(w.now); w.sessions[n] != nil && move > 0 {
+		for i := range msgs {
+			msgs[i].At = msgs[i].At.Add(move)
+		}
+	}
 	all := append(w.sessions[n], msgs...)
 	if most > 0 {
 		all = all[max(0, len(all)-most):]
 	}
-	w.sessions[n], w.updated[n] = all, w.now
+	w.sessions[n], w.updated[n] = all, msgs[len(msgs)-1].At
 }
 
 func (w *world) history(t *rapid.T) {
