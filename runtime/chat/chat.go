@@ -87,11 +87,9 @@ type exchange struct {
 	chatter               ai.Chatter
 	prompt                []ai.Message
 	promptTokens          int
-	// latest is the time of the newest message before this one.
-	latest    time.Time
-	admission *limits.Admission
-	asked     time.Time
-	billed    bool
+	admission             *limits.Admission
+	asked                 time.Time
+	billed                bool
 	// used is what was billed.
 	used ai.Usage
 }
@@ -165,13 +163,9 @@ func (x *exchange) keep(after context.Context, answer string, u ai.Usage, partia
 	}
 	// A panic here would leave a stream without its last events.
 	defer recovered("keeping the conversation", &err)
-	// Pages of history are cut by time, so messages follow each other in time as in
-	// order, and never share a millisecond. That is why the question has the time at
-	// which it was kept: another request may have been kept since it was asked.
+	// Both times are of the end: another request of the session may have been kept since
+	// this one was asked, and messages follow each other in time as in order.
 	said := x.feature.now()
-	if least := x.latest.Add(2 * time.Millisecond); said.Before(least) {
-		said = least
-	}
 	a := storage.Message{Role: storage.RoleAssistant, Content: answer, At: said, Partial: partial}
 	if !u.Estimated {
 		a.Tokens = u.Out

@@ -67,9 +67,6 @@ func (f *Feature) conversation(ctx context.Context, t *tenancy.Tenant, x *exchan
 	if err != nil {
 		return nil, fmt.Errorf("reading the history: %w", err)
 	}
-	if len(past) > 0 {
-		x.latest = past[0].At
-	}
 	past = f.fitting(x.models[0], past)
 	msgs := make([]ai.Message, 0, len(past)+2)
 	if system := f.prompts.system(t); system != "" {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -304,6 +305,38 @@ func TestPagesOfAHistoryMeet(t *testing.T) {
 	want := []string{"assistant", "user", "assistant", "user", "assistant", "user"}
 	if d := cmp.Diff(want, roles); d != "" {
 		t.Error(d)
+	}
+}
+
+// Requests that end in one millisecond leave no message that no page shows.
+func TestPagesShowWhatWasAskedAtOnce(t *testing.T) {
+	t.Parallel()
+	gate := make(chan struct{})
+	up := aifake.New(t, aifake.Says("c4nary").After(gate))
+	b := newBed(t, up, setup{})
+	const atOnce = 20
+	var asking sync.WaitGroup
+	for range atOnce {
+		asking.Go(func() { b.do(chat("c4nary", "stream", false)) })
+	}
+	up.Await(atOnce)
+	close(gate)
+	asking.Wait()
+	shown, before := 0, ""
+	for range 3 * atOnce {
+		a := b.do(call{method: http.MethodGet, path: "/chat/" + sessionA + "/history?limit=1" + before, key: keyMain})
+		var page []struct{ Timestamp json.Number }
+		if err := json.Unmarshal(a.body, &page); err != nil {
+			t.Fatal(err)
+		}
+		if len(page) == 0 {
+			break
+		}
+		shown++
+		before = "&before=" + page[0].Timestamp.String()
+	}
+	if shown != 2*atOnce {
+		t.Errorf("the pages show %d messages, want %d", shown, 2*atOnce)
 	}
 }
 
