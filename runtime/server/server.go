@@ -11,7 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/crispy-enigma/crispy-enigma/runtime/ai"
 	"github.com/crispy-enigma/crispy-enigma/runtime/ai/chatwire"
 	"github.com/crispy-enigma/crispy-enigma/runtime/chat"
 	"github.com/crispy-enigma/crispy-enigma/runtime/httpapi"
@@ -62,9 +61,9 @@ type Server struct {
 	config    configState
 	requests  requests
 
-	api, ops               *http.Server
-	apiListen, metricsOpen net.Listener
-	stop                   context.CancelCauseFunc
+	api, ops                 *http.Server
+	apiListen, metricsListen net.Listener
+	stop                     context.CancelCauseFunc
 }
 
 // New opens the store and both listeners. What it opened, Run closes.
@@ -100,7 +99,7 @@ func (s *Server) listen(ctx context.Context) (err error) {
 	if s.apiListen, err = lc.Listen(ctx, "tcp", address(s.opts.APIAddress, cfg.APIPort)); err != nil {
 		return fmt.Errorf("listening for the API: %w", err)
 	}
-	if s.metricsOpen, err = lc.Listen(ctx, "tcp", address(s.opts.MetricsAddress, cfg.MetricsPort)); err != nil {
+	if s.metricsListen, err = lc.Listen(ctx, "tcp", address(s.opts.MetricsAddress, cfg.MetricsPort)); err != nil {
 		return errors.Join(fmt.Errorf("listening for metrics and health: %w", err), s.apiListen.Close())
 	}
 	return nil
@@ -143,9 +142,11 @@ func (s *Server) wire() {
 	}), s.logger)
 }
 
-// APIAddr and MetricsAddr are where the server listens.
-func (s *Server) APIAddr() net.Addr     { return s.apiListen.Addr() }
-func (s *Server) MetricsAddr() net.Addr { return s.metricsOpen.Addr() }
+// APIAddr is where the API listens.
+func (s *Server) APIAddr() net.Addr { return s.apiListen.Addr() }
+
+// MetricsAddr is where metrics, health and status listen.
+func (s *Server) MetricsAddr() net.Addr { return s.metricsListen.Addr() }
 
 // Run serves until ctx ends and all is drained, or a listener fails.
 func (s *Server) Run(ctx context.Context) error {
@@ -159,7 +160,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	failed := make(chan error, 2)
 	background.Go(func() { failed <- serve(s.api, s.apiListen) })
-	background.Go(func() { failed <- serve(s.ops, s.metricsOpen) })
+	background.Go(func() { failed <- serve(s.ops, s.metricsListen) })
 	s.logger.Info("serving", "tenant", s.opts.Tenant.ID.String(), "api", s.APIAddr().String(),
 		"metrics", s.MetricsAddr().String(), "digest", s.opts.Tenant.Digest, "build", s.opts.Build)
 
@@ -192,6 +193,9 @@ func (s *Server) observe(o httpapi.Observation) {
 	}
 }
 
-var _ chat.Gate = (*limits.Gate)(nil)
-var _ chat.Recorder = (*telemetry.Recorder)(nil)
-var _ ai.Chatter = (*telemetry.Upstream)(nil)
+// What the features want is what the rooms give.
+var (
+	_ chat.Gate     = (*limits.Gate)(nil)
+	_ chat.Recorder = (*telemetry.Recorder)(nil)
+	_ chat.Models   = (*upstreams)(nil)
+)
