@@ -199,7 +199,7 @@ const storeTimeout = 10 * time.Second
 // refused gives the error of a call that brought no answer, after it was billed.
 func (x *exchange) refused(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); errors.Is(cause, ErrStopping) {
-		return stopping()
+		return Stopping()
 	}
 	if e, ok := errors.AsType[*ai.Error](err); ok && e.Kind == ai.KindModelNotFound && x.named {
 		return &httpapi.Error{

@@ -67,10 +67,11 @@ func Translate(err error) *httpapi.Error {
 	return out
 }
 
-// stopping is what a request is told that the server can't wait for any more.
-func stopping() *httpapi.Error {
+// Stopping is what a request is told that the server can't wait for any more, or that
+// comes too late.
+func Stopping() *httpapi.Error {
 	return &httpapi.Error{
-		Status: http.StatusServiceUnavailable, Code: "stopping",
+		Status: http.StatusServiceUnavailable, Code: "unavailable",
 		Message: "the server is stopping; send the request again", RetryAfter: time.Second, Cause: ErrStopping,
 	}
 }
