@@ -167,6 +167,14 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d.mux.ServeHTTP(x, x.r)
 }
 
+// Refuse answers a request that no route may see any more, as every other is answered.
+func (d *Door) Refuse(w http.ResponseWriter, r *http.Request, e *Error) {
+	x := newExchange(d, w, r)
+	defer x.finish()
+	x.admit()
+	x.sendError(e)
+}
+
 // ServeHTTP is the second half of Door.ServeHTTP.
 func (p *path) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if x, ok := w.(*exchange); ok {
@@ -175,7 +183,7 @@ func (p *path) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func notFound() *Error {
-	return &Error{Status: http.StatusNotFound, Code: "not_found", Message: "there is no such endpoint: /openapi.json lists those that there are"}
+	return &Error{Status: http.StatusNotFound, Code: "not_found", Message: "there is no such endpoint: check the path, which is case-sensitive"}
 }
 
 // cleanPath refuses paths that another server might read as a different path: dot

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/crispy-enigma/crispy-enigma/runtime/chat"
+	"github.com/crispy-enigma/crispy-enigma/runtime/httpapi"
 )
 
 const (
@@ -33,8 +34,8 @@ type requests struct {
 	idle  chan struct{} // told, while refusing, when open falls to 0
 }
 
-// through is the handler in front of next.
-func (q *requests) through(next http.Handler) http.Handler {
+// through is the handler in front of door.
+func (q *requests) through(door *httpapi.Door) http.Handler {
 	q.idle = make(chan struct{}, 1)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// Counting comes before looking: a request that saw "serving" is waited for.
@@ -46,10 +47,11 @@ func (q *requests) through(next http.Handler) http.Handler {
 			// The next request of this client finds a server that stays.
 			w.Header().Set("Connection", "close")
 		default:
-			refuse(w)
+			w.Header().Set("Connection", "close")
+			door.Refuse(w, r, chat.Stopping())
 			return
 		}
-		next.ServeHTTP(w, r)
+		door.ServeHTTP(w, r)
 	})
 }
 
@@ -74,16 +76,6 @@ func (q *requests) wait(limit time.Duration) bool {
 		}
 	}
 	return true
-}
-
-// refuse answers without the door: the tenant doesn't matter any more.
-func refuse(w http.ResponseWriter) {
-	h := w.Header()
-	h.Set("Connection", "close")
-	h.Set("Retry-After", "1")
-	h.Set("Content-Type", "application/json")
-	w.WriteHeader(http.StatusServiceUnavailable)
-	_, _ = w.Write([]byte(`{"ok":false,"error":{"code":"unavailable","message":"the server is stopping; send the request again"}}`))
 }
 
 // drain lets requests end in peace, and ends those that don't.

@@ -134,8 +134,9 @@ func TestStoppingLosesNothing(t *testing.T) {
 	// Later they are refused, and open streams still go on.
 	b.eventually("new requests to be refused", func() bool { return b.do(health).status == 503 })
 	a := b.do(chat("canary"))
-	if a.status != 503 || a.code() != "unavailable" || a.header.Get("Retry-After") == "" {
-		t.Errorf("while refusing: %d %s", a.status, a.body)
+	trace := a.header.Get("x-trace-id")
+	if a.status != 503 || a.code() != "unavailable" || a.header.Get("Retry-After") == "" || trace == "" || !strings.Contains(string(a.body), trace) {
+		t.Errorf("while refusing: %d %v %s", a.status, a.header, a.body)
 	}
 	close(gate)
 	for i, s := range streams {
@@ -167,7 +168,7 @@ func TestTimeToDrainIsBounded(t *testing.T) {
 		wg.Go(func() {
 			events, err := readEvents(s.Body)
 			_ = s.Body.Close()
-			if got := sum(t, events); err != nil || got.failed != "stopping" || got.errorEvent.RetryAfterMs == 0 {
+			if got := sum(t, events); err != nil || got.failed != "unavailable" || got.errorEvent.RetryAfterMs == 0 {
 				t.Errorf("stream %d: %+v, %v", i, got, err)
 			}
 		})
