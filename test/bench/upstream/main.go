@@ -37,8 +37,9 @@ type server struct {
 func main() {
 	tokens := flag.Int("tokens", 20, "tokens per answer")
 	pace := flag.Duration("pace", 0, "time between two streamed tokens")
+	address := flag.String("listen", "127.0.0.1:0", "address to listen on")
 	flag.Parse()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.Listen("tcp", *address)
 	if err != nil {
 		log.Fatalf("upstream: %v", err)
 	}
