@@ -204,7 +204,7 @@ func (x *exchange) refused(ctx context.Context, err error) error {
 	if e, ok := errors.AsType[*ai.Error](err); ok && e.Kind == ai.KindModelNotFound && x.named {
 		return &httpapi.Error{
 			Status: http.StatusNotFound, Code: "model_not_found",
-			Message: "the provider has no model of this modelId", Cause: err,
+			Message: "the provider has no model of this modelId; leave it out, or name one that it has", Cause: err,
 		}
 	}
 	return err

@@ -16,7 +16,10 @@ const (
 	defaultMessageChars = 10_000
 	// defaultMaxTokens bounds an answer where the tenant sets none.
 	defaultMaxTokens = 1024
-	maxNameChars     = 256
+	maxModelChars    = 256
+	// maxUserChars is tenancy's bound, held for keys that vouch for nobody too: what a
+	// client sends today must not be refused when its key begins to.
+	maxUserChars = 128
 )
 
 // Request is the body of POST /chat.
@@ -54,11 +57,11 @@ func (r *Request) Validate() []httpapi.Detail {
 	if r.Message == "" {
 		wrong("message", "must not be empty")
 	}
-	if utf8.RuneCountInString(r.ModelID) > maxNameChars {
-		wrong("modelId", "must have at most "+strconv.Itoa(maxNameChars)+" characters")
+	if utf8.RuneCountInString(r.ModelID) > maxModelChars {
+		wrong("modelId", "must have at most "+strconv.Itoa(maxModelChars)+" characters")
 	}
-	if utf8.RuneCountInString(r.UserID) > maxNameChars {
-		wrong("userId", "must have at most "+strconv.Itoa(maxNameChars)+" characters")
+	if utf8.RuneCountInString(r.UserID) > maxUserChars {
+		wrong("userId", "must have at most "+strconv.Itoa(maxUserChars)+" characters")
 	}
 	// NaN can't be written in JSON.
 	if r.Temperature != nil && (*r.Temperature < 0 || *r.Temperature > 2) {
