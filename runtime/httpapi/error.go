@@ -78,7 +78,7 @@ func answerTo(err error, gone bool, translate func(error) *Error) *Error {
 	case errors.Is(err, tenancy.ErrUnauthorized):
 		return &Error{Status: http.StatusUnauthorized, Code: "unauthorized", Message: tenancy.ErrUnauthorized.Error()}
 	case errors.Is(err, tenancy.ErrUserInvalid):
-		return Invalid("userId", tenancy.ErrUserInvalid.Error())
+		return Invalid("x-user-id", tenancy.ErrUserInvalid.Error())
 	case errors.Is(err, storage.ErrBadCursor):
 		return Invalid("cursor", "is not a cursor of this list: start without one")
 	case errors.Is(err, storage.ErrUnavailable):

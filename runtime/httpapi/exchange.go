@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"runtime"
 	"runtime/debug"
 	"time"
@@ -144,9 +145,15 @@ func (x *exchange) bodyLimit() int64 {
 
 // serve runs the route's handler and writes what it answers.
 func (x *exchange) serve(caller tenancy.Caller) {
+	query, err := url.ParseQuery(x.r.URL.RawQuery)
+	if err != nil {
+		// What url.Query leaves out would be answered as if it had not been asked.
+		x.fail(&Error{Status: http.StatusBadRequest, Code: "invalid_request", Message: "the query string is malformed: separate parameters by & and percent-encode their values", Cause: err})
+		return
+	}
 	c := Call{
 		Tenant: x.tenant, Caller: caller, TraceID: x.trace, Path: x.r.PathValue,
-		Query: x.r.URL.Query(), In: x.r.Header, Out: x.Header(),
+		Query: query, In: x.r.Header, Out: x.Header(),
 	}
 	answer, err := x.route.run(x.r.Context(), x, c)
 	switch {

@@ -37,6 +37,10 @@ var scanners = sync.Pool{New: func() any { return &scanner{keys: make([][]byte, 
 
 func (s *scanner) document(shape *shape) *flaw {
 	s.white()
+	if s.pos == len(s.b) {
+		s.fail("it is empty")
+		return s.flaw()
+	}
 	if !s.value(shape, 1) {
 		return s.flaw()
 	}

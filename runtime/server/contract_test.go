@@ -3,6 +3,7 @@ package server_test
 import (
 	"encoding/json"
 	"net/http"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -141,6 +142,8 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 		"too many tokens":     {chat("x", "maxTokens", 501).body, 400, "invalid_request", "maxTokens"},
 		"another model":       {chat("x", "modelId", "canary").body, 403, "model_not_allowed", ""},
 		"an allowed model":    {chat("x", "modelId", "small", "stream", false).body, 200, "", ""},
+		"a long user":         {chat("x", "userId", strings.Repeat("u", 129)).body, 400, "invalid_request", "userId"},
+		"a user":              {chat("x", "userId", strings.Repeat("u", 128), "stream", false).body, 200, "", ""},
 		"documents":           {chat("x", "useRag", true).body, 403, "documents_not_enabled", ""},
 		"no documents":        {chat("x", "useRag", false, "filter", nil, "stream", false).body, 200, "", ""},
 		"a filter":            {chat("x", "filter", map[string]any{"a": 1}).body, 403, "documents_not_enabled", ""},
@@ -161,8 +164,8 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 			t.Errorf("%s: details %s, want %s first", name, a.body, tc.path)
 		}
 	}
-	if n := len(b.up.Requests()); n != 4 {
-		t.Errorf("%d calls upstream, want 4: a refused request makes none", n)
+	if n := len(b.up.Requests()); n != 5 {
+		t.Errorf("%d calls upstream, want 5: a refused request makes none", n)
 	}
 }
 
@@ -234,6 +237,11 @@ func TestASessionBelongsToItsCaller(t *testing.T) {
 	if !strings.Contains(string(a.body), "canary of ann") || strings.Contains(string(a.body), "canary of bob") {
 		t.Errorf("ann sees %s", a.body)
 	}
+	// A header that is wrong is named as a header.
+	a = b.do(call{method: http.MethodGet, path: "/sessions", key: keyUsers, header: map[string]string{"x-user-id": ""}})
+	if a.status != 400 || !strings.Contains(string(a.body), `"path":"x-user-id"`) {
+		t.Errorf("an empty x-user-id: %d %s", a.status, a.body)
+	}
 	remove(keyMain)
 	remove(keyMain)
 	if got := b.history(keyMain, sessionA); len(got) != 0 {
@@ -272,7 +280,7 @@ func TestSessionsAreListed(t *testing.T) {
 	if len(second.Data.Sessions) != 1 || second.Data.Sessions[0].SessionID != sessionA || second.Data.NextCursor != "" {
 		t.Errorf("%+v", second)
 	}
-	for _, path := range []string{"/sessions?limit=0", "/sessions?limit=x", "/sessions?cursor=canary", "/chat/canary/history", "/chat/" + sessionA + "/history?before=x", "/chat/" + sessionA + "/history?limit=999"} {
+	for _, path := range []string{"/sessions?limit=%zz", "/sessions?limit=1;cursor=", "/sessions?limit=0", "/sessions?limit=x", "/sessions?cursor=canary", "/chat/canary/history", "/chat/" + sessionA + "/history?before=x", "/chat/" + sessionA + "/history?limit=999"} {
 		if a := b.do(call{method: http.MethodGet, path: path, key: keyMain}); a.status != 400 || a.code() != "invalid_request" {
 			t.Errorf("%s: %d %s", path, a.status, a.body)
 		}
@@ -337,6 +345,21 @@ func TestPagesShowWhatWasAskedAtOnce(t *testing.T) {
 	}
 	if shown != 2*atOnce {
 		t.Errorf("the pages show %d messages, want %d", shown, 2*atOnce)
+	}
+}
+
+// What a 404 sends its reader to must be there.
+func TestNotFoundNamesNoOtherMissingPath(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, aifake.New(t), setup{})
+	a := b.do(call{method: http.MethodGet, path: "/nowhere", key: keyMain})
+	if a.status != 404 || a.code() != "not_found" {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	for _, path := range regexp.MustCompile(`/[a-z.]+`).FindAllString(string(a.body), -1) {
+		if named := b.do(call{method: http.MethodGet, path: path, key: keyMain}); named.status != 200 {
+			t.Errorf("%s names %s, which answers %d", a.body, path, named.status)
+		}
 	}
 }
 
