@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"github.com/crispy-enigma/crispy-enigma/api/tenantconfig"
 )
 
 // Directory holds the tenants that this process serves. Requests read it without a
@@ -21,6 +23,8 @@ type table struct {
 	tenants []*Tenant
 	byID    map[string]*Tenant
 	byHost  map[string]*Tenant
+	// keys tells that there is a tenant that a key could name.
+	keys bool
 }
 
 // NewDirectory refuses tenants that claim one id or one host.
@@ -48,6 +52,7 @@ func newTable(tenants []*Tenant) (*table, error) {
 	out := &table{tenants: tenants, byID: map[string]*Tenant{}, byHost: map[string]*Tenant{}}
 	for _, t := range tenants {
 		out.byID[t.ID.String()] = t
+		out.keys = out.keys || t.Config.Auth.Mode != tenantconfig.AuthNone
 		for _, host := range t.Config.Hosts {
 			if other, ok := out.byHost[host]; ok {
 				return nil, fmt.Errorf("tenants %s and %s both claim the host %q", other.ID, t.ID, host)

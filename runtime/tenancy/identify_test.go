@@ -161,6 +161,18 @@ func TestLocate(t *testing.T) {
 	}
 }
 
+// A gateway passes its clients' credentials on. No key is right where none is needed,
+// so what such a request lacks is the tenant's name.
+func TestAKeyIsNotAskedForWhereThereIsNone(t *testing.T) {
+	d := newDirectory(t, newTenant(t, "open", withHosts("open.example")))
+	if _, _, err := d.Identify(request("Authorization: Bearer of-the-gateway")); !errors.Is(err, tenancy.ErrTenantRequired) {
+		t.Errorf("no tenant named: %v", err)
+	}
+	if tenant, caller, err := d.Identify(request("Authorization: Bearer of-the-gateway", "Host: open.example")); err != nil || tenant.ID.String() != "open" || caller.Key != "" {
+		t.Errorf("by host: %v, %v, %v", tenant, caller, err)
+	}
+}
+
 func TestOneValueOfTwoTenantsNamesNeither(t *testing.T) {
 	d := newDirectory(t, newTenant(t, "acme", withKey("default", acmeKey)), newTenant(t, "globex", withKey("default", acmeKey)))
 	if _, _, err := d.Identify(request("X-Api-Key: " + acmeKey)); !errors.Is(err, tenancy.ErrUnauthorized) {
