@@ -9,6 +9,7 @@ import (
 	. "github.com/onsi/gomega"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -35,6 +36,20 @@ var _ = Describe("the operator of a whole cluster, with its own rights alone", O
 		eventually(reason(ctx, t)).Should(Equal(v1alpha1.ReasonReady))
 		Expect(t.Status.ConfigDigest).NotTo(Equal(before))
 		AddReportEntry("live change", time.Since(start).String())
+
+		By("telling of it in events")
+		reasons := func() ([]string, error) {
+			list := &eventsv1.EventList{}
+			err := cluster.Client.List(ctx, list, client.InNamespace(t.Namespace))
+			var out []string
+			for _, e := range list.Items {
+				if e.Regarding.Kind == "Tenant" {
+					out = append(out, e.Reason)
+				}
+			}
+			return out, err
+		}
+		eventually(reasons).Should(ContainElements("ChildrenApplied", "Ready"))
 	})
 
 	It("notices by itself what happens to children", func(ctx SpecContext) {

@@ -1,6 +1,8 @@
 package v1alpha1
 
 import (
+	"strings"
+
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -146,7 +148,7 @@ const maxMessage = 32768
 
 func (t *Tenant) mark(condition string, status metav1.ConditionStatus, reason, message string) {
 	if len(message) > maxMessage {
-		message = message[:maxMessage]
+		message = strings.ToValidUTF8(message[:maxMessage], "")
 	}
 	meta.SetStatusCondition(&t.Status.Conditions, metav1.Condition{
 		Type: condition, Status: status, Reason: reason, Message: message,

@@ -54,3 +54,10 @@ func (g *GatewayAPI) Served() bool {
 	g.asked = now
 	return g.served
 }
+
+// Doubt makes the next question go to the API server: a call found the kind missing.
+func (g *GatewayAPI) Doubt() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.asked = time.Time{}
+}

@@ -18,6 +18,16 @@ const (
 	actionDelete    = "Delete"
 )
 
+// maxNote is the longest note of an event that the API takes, in bytes.
+const maxNote = 1024
+
+func note(text string) string {
+	if len(text) <= maxNote {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxNote-len("…")], "") + "…"
+}
+
 // announce tells of a change of the Ready condition: that it came about, went, or has
 // another reason.
 func (r *Reconciler) announce(before, t *v1alpha1.Tenant) {
@@ -29,7 +39,7 @@ func (r *Reconciler) announce(before, t *v1alpha1.Tenant) {
 	if t.Condition(v1alpha1.ConditionStalled) != nil || warns[have.Reason] {
 		kind = corev1.EventTypeWarning
 	}
-	r.Recorder.Eventf(t, nil, kind, have.Reason, actionReconcile, "%s", have.Message)
+	r.Recorder.Eventf(t, nil, kind, have.Reason, actionReconcile, "%s", note(have.Message))
 }
 
 // warns are the reasons of waiting that a person should look at.
@@ -67,7 +77,7 @@ func (r *Reconciler) announceChanges(t *v1alpha1.Tenant, result apply.Result) {
 	if ready != nil && ready.Status == metav1.ConditionTrue && ready.ObservedGeneration == t.Generation {
 		reason = "DriftUndone"
 	}
-	r.Recorder.Eventf(t, nil, corev1.EventTypeNormal, reason, actionReconcile, "%s", strings.Join(changes, ", "))
+	r.Recorder.Eventf(t, nil, corev1.EventTypeNormal, reason, actionReconcile, "%s", note(strings.Join(changes, ", ")))
 }
 
 func (r *Reconciler) announceRotation(t *v1alpha1.Tenant, keys []string) {

@@ -1,6 +1,8 @@
 package tenant_test
 
 import (
+	"time"
+
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	appsv1 "k8s.io/api/apps/v1"
@@ -8,6 +10,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/crispy-enigma/crispy-enigma/api/tenantconfig"
 	"github.com/crispy-enigma/crispy-enigma/api/v1alpha1"
@@ -154,11 +157,66 @@ var _ = Describe("a Tenant", func() {
 		Expect(client.IgnoreNotFound(err)).NotTo(HaveOccurred())
 	})
 
-	It("says what is missing for a Gateway, and serves on", func(ctx SpecContext) {
+	It("waits for the Gateway API, serves meanwhile, and heals when it comes", func(ctx SpecContext) {
 		w := newWorld(ctx)
-		t := w.ExpectCreated(ctx, "acme", testenv.WithHosts("acme."+w.Namespace+".example"), testenv.WithGateway("public"))
+		host := "acme." + w.Namespace + ".example"
+		t := w.ExpectCreated(ctx, "acme", testenv.WithHosts(host), testenv.WithGateway("public"))
 		w.ExpectWaiting(ctx, t, v1alpha1.ReasonGatewayAPIMissing)
 		Expect(t.Condition(v1alpha1.ConditionWorkloadReady).Status).To(Equal(metav1.ConditionTrue))
+		w.ExpectNoWrites(ctx, t)
+
+		remove, err := cluster.InstallGatewayAPI(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(func() { Expect(remove()).To(Succeed()) })
+		w.Clock.SetTime(w.Clock.Now().Add(10 * time.Second))
+		w.ExpectWaiting(ctx, t, v1alpha1.ReasonRoutePending)
+		route := &gatewayv1.HTTPRoute{}
+		Expect(w.Client.Get(ctx, client.ObjectKey{Namespace: w.Namespace, Name: "tenant-acme"}, route)).To(Succeed())
+		Expect(route.Spec.Hostnames).To(Equal([]gatewayv1.Hostname{gatewayv1.Hostname(host)}))
+		Expect(*route.Spec.Rules[0].Timeouts.Request).To(Equal(gatewayv1.Duration("0s")))
+
+		accept := func(status metav1.ConditionStatus, reason string) {
+			route.Status.Parents = []gatewayv1.RouteParentStatus{{
+				ParentRef: route.Spec.ParentRefs[0], ControllerName: "example.com/gateway",
+				Conditions: []metav1.Condition{{
+					Type: "Accepted", Status: status, Reason: reason, Message: "so it is",
+					ObservedGeneration: route.Generation, LastTransitionTime: metav1.Now(),
+				}},
+			}}
+			Expect(w.Client.Status().Update(ctx, route)).To(Succeed())
+		}
+		accept(metav1.ConditionFalse, "NoMatchingListenerHostname")
+		w.ExpectWaiting(ctx, t, v1alpha1.ReasonRouteNotAccepted)
+		Expect(t.Condition(v1alpha1.ConditionRouteAccepted).Message).To(ContainSubstring("NoMatchingListenerHostname"))
+		accept(metav1.ConditionTrue, "Accepted")
+		w.ExpectReady(ctx, t)
+		Expect(t.Condition(v1alpha1.ConditionRouteAccepted).Status).To(Equal(metav1.ConditionTrue))
+		w.ExpectNoWrites(ctx, t)
+
+		By("pruning the route when it is no longer wanted")
+		w.ExpectUpdated(ctx, t, func(t *v1alpha1.Tenant) { t.Spec.Exposure = v1alpha1.Exposure{} })
+		w.ExpectReady(ctx, t)
+		Expect(w.Client.Get(ctx, client.ObjectKeyFromObject(route), route)).NotTo(Succeed())
+		Expect(t.Condition(v1alpha1.ConditionRouteAccepted)).To(BeNil())
+	})
+
+	It("tells its pods' kubelets of a new document once a second at most", func(ctx SpecContext) {
+		w := newWorld(ctx)
+		t := w.ExpectCreated(ctx, "acme")
+		w.ExpectReady(ctx, t)
+		pod, err := w.Pod(ctx, t)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(w.Runtime.Freeze(ctx, pod)).To(Succeed())
+		w.ExpectUpdated(ctx, t, func(t *v1alpha1.Tenant) { t.Spec.Limits.MessageChars = 9 })
+		w.ExpectReconciled(ctx, t)
+		w.ExpectNoWrites(ctx, t)
+		w.Clock.SetTime(w.Clock.Now().Add(time.Second))
+		before := len(w.Gate.Writes())
+		w.ExpectReconciled(ctx, t)
+		Expect(w.Gate.Writes()[before:]).To(Equal([]string{"patch *v1.Pod"}))
+		w.Clock.SetTime(w.Clock.Now().Add(5 * time.Minute))
+		result := w.ExpectReconciled(ctx, t)
+		Expect(result.RequeueAfter.Seconds()).To(BeNumerically(">=", 15), "patience ends")
 	})
 
 	It("never touches what has a child's name and isn't its own", func(ctx SpecContext) {

@@ -158,7 +158,9 @@ func (r *Reconciler) save(ctx context.Context, before, t *v1alpha1.Tenant) error
 	if equality.Semantic.DeepEqual(before.Status, t.Status) {
 		return nil
 	}
-	err := r.Client.Status().Patch(ctx, t, client.MergeFrom(before))
+	from := t.DeepCopy() // the finalizer may have come since
+	from.Status = before.Status
+	err := r.Client.Status().Patch(ctx, t, client.MergeFrom(from))
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("saving the status: %w", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -63,15 +64,19 @@ func (r *Reconciler) askPods(ctx context.Context, o *observed, b *built, pods []
 		// The rollout says why.
 		return nil, nil
 	}
-	for _, a := range late {
-		if err := r.nudge(ctx, a.pod, b.digest); err != nil {
-			return nil, err
-		}
-	}
 	if len(late) == 0 {
 		return nil, nil
 	}
-	return r.lateness(ctx, o.tenant, late[0]), nil
+	v := r.lateness(ctx, o.tenant, late[0])
+	for _, a := range late {
+		if a.err != nil && !errors.Is(a.err, ErrUnauthorized) {
+			continue // whether it has the document isn't known
+		}
+		if err := r.nudge(ctx, a.pod, b.digest, v.after); err != nil {
+			return nil, err
+		}
+	}
+	return v, nil
 }
 
 func (r *Reconciler) ask(ctx context.Context, pods []corev1.Pod, token string) []told {
@@ -110,11 +115,19 @@ func started(p *corev1.Pod) bool {
 // again when its pod changes, and may look before its own copy is new.
 const annotationNudge = "ai.crispy-enigma.dev/config-nudged-at"
 
-// nudge patches a pod so that its kubelet brings the newest Secret to it.
-func (r *Reconciler) nudge(ctx context.Context, p *corev1.Pod, digest string) error {
+// nudge patches a pod so that its kubelet brings the newest Secret to it, once an
+// interval at most: the patch itself wakes the Tenant.
+func (r *Reconciler) nudge(ctx context.Context, p *corev1.Pod, digest string, interval time.Duration) error {
+	now := r.Clock.Now()
+	if p.Annotations[resources.AnnotationConfig] == digest {
+		last, err := strconv.ParseInt(p.Annotations[annotationNudge], 10, 64)
+		if since := now.Sub(time.Unix(last, 0)); err == nil && since >= 0 && since < interval {
+			return nil
+		}
+	}
 	patched := p.DeepCopy()
 	metav1.SetMetaDataAnnotation(&patched.ObjectMeta, resources.AnnotationConfig, digest)
-	metav1.SetMetaDataAnnotation(&patched.ObjectMeta, annotationNudge, strconv.FormatInt(r.Clock.Now().Unix(), 10))
+	metav1.SetMetaDataAnnotation(&patched.ObjectMeta, annotationNudge, strconv.FormatInt(now.Unix(), 10))
 	err := r.Client.Patch(ctx, patched, client.MergeFrom(p))
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("telling pod %s of its new document: %w", p.Name, err)
@@ -134,7 +147,7 @@ func (r *Reconciler) lateness(ctx context.Context, t *v1alpha1.Tenant, a told) *
 		return wait(condition, v1alpha1.ReasonConfigNotLoaded, "the pods haven't got the newest Secret yet", after)
 	case a.err != nil:
 		log.FromContext(ctx).Info("pod doesn't tell its status", "pod", a.pod.Name, "error", a.err.Error())
-		return wait(condition, v1alpha1.ReasonStatusUnreachable, "a pod doesn't answer the operator on its metrics port; check that no NetworkPolicy stands between them", after)
+		return wait(condition, v1alpha1.ReasonStatusUnreachable, "a pod doesn't answer the operator on its metrics port; check that no NetworkPolicy stands between them", max(after, pollSilent))
 	case a.status.ConfigError != "":
 		return wait(condition, v1alpha1.ReasonConfigRefused, "the pods refuse the document and serve the one before: "+steady(a.status.ConfigError), after)
 	}

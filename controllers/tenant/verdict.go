@@ -20,6 +20,9 @@ const (
 	pollConfig = time.Second
 	// pollConfigSlow is the same once it has taken longer than configPatience.
 	pollConfigSlow = 15 * time.Second
+	// pollSilent is how often a pod is asked that doesn't answer: a question may take
+	// statusTimeout.
+	pollSilent = 5 * time.Second
 	// pollRollout backs up the watches of pods and Deployments.
 	pollRollout = 20 * time.Second
 	// pollRoute backs for the watch that routes don't have.

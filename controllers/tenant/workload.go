@@ -60,6 +60,9 @@ func (r *Reconciler) applyChildren(ctx context.Context, o *observed, found crede
 	}
 	result, err := apply.All(ctx, r.Client, r.owner(o), objects...)
 	r.report(ctx, o.tenant, result)
+	if apierrors.IsNotFound(err) {
+		r.Gateway.Doubt() // of all kinds only its kinds come and go
+	}
 	if err != nil {
 		return nil, refusal(err), unexplained(err)
 	}

@@ -9,10 +9,14 @@ import (
 	"strings"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/crispy-enigma/crispy-enigma/controllers"
 )
@@ -71,6 +75,38 @@ func (c *Cluster) AddUser(user envtest.User) (*rest.Config, error) {
 		return nil, fmt.Errorf("adding user %s: %w", user.Name, err)
 	}
 	return added.Config(), nil
+}
+
+// InstallGatewayAPI puts the HTTPRoute of the Gateway API into the cluster, until remove
+// is called.
+func (c *Cluster) InstallGatewayAPI(ctx context.Context) (remove func() error, err error) {
+	dir, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/gateway-api").Output()
+	if err != nil {
+		return nil, fmt.Errorf("finding the Gateway API's module: %w", err)
+	}
+	options := envtest.CRDInstallOptions{
+		Paths:              []string{filepath.Join(strings.TrimSpace(string(dir)), "config", "crd", "standard", "gateway.networking.k8s.io_httproutes.yaml")},
+		ErrorIfPathMissing: true,
+	}
+	if _, err := envtest.InstallCRDs(c.Config, options); err != nil {
+		return nil, fmt.Errorf("installing the Gateway API: %w", err)
+	}
+	return func() error { return c.uninstall(options) }, nil
+}
+
+// uninstall returns when the API server has forgotten the kind.
+func (c *Cluster) uninstall(options envtest.CRDInstallOptions) error {
+	if err := envtest.UninstallCRDs(c.Config, options); err != nil {
+		return err
+	}
+	served, err := discovery.NewDiscoveryClientForConfig(c.Config)
+	if err != nil {
+		return err
+	}
+	return wait.PollUntilContextTimeout(context.Background(), 50*time.Millisecond, 30*time.Second, true, func(context.Context) (bool, error) {
+		_, err := served.ServerResourcesForGroupVersion(gatewayv1.GroupVersion.String())
+		return apierrors.IsNotFound(err), nil
+	})
 }
 
 // findAssets takes KUBEBUILDER_ASSETS, else what the toolbox has built.
