@@ -103,7 +103,7 @@ func (c native) startNew(ctx context.Context) error {
 	err := c.launch(ctx)
 	if ctx.Err() != nil {
 		fmt.Println("interrupted: removing what was started")
-		return errors.Join(ctx.Err(), c.clean())
+		return errors.Join(errors.New("interrupted"), c.remove())
 	}
 	return err
 }

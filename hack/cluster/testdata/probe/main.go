@@ -13,6 +13,10 @@ import (
 )
 
 func main() {
+	if len(os.Args) > 1 {
+		fmt.Println("probe was told", os.Args[1:])
+		return
+	}
 	next := make(chan struct{})
 	http.HandleFunc("GET /hello", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") })
 	// stream sends a line and waits for a call of /next before it sends the other: a buffer on the way shows as a hang.
