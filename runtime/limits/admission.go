@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -34,36 +33,50 @@ func (g *Gate) reserve(ctx context.Context, p *plan, ask Ask, now time.Time) (*A
 		c, _ := p.prices.Cost(m, ai.Usage{In: in, Out: ask.MaxOut})
 		money = max(money, c)
 	}
-	res, err := g.budgets.Reserve(ctx, p.tenant.ID, p.limits, []int64{tokensDay: tokens, tokensMonth: tokens, moneyMonth: money})
+	amounts := []int64{tokensDay: tokens, tokensMonth: tokens, moneyMonth: money}
+	res, err := g.budgets.Reserve(ctx, p.tenant.ID, p.limits, amounts)
 	if err != nil {
 		return nil, fmt.Errorf("reserving in the budgets: %w", err)
 	}
 	if res.Refused != "" {
-		return nil, budgetExceeded(p, res.Refused, now)
+		return nil, budgetExceeded(p, amounts, res.Refused, now)
 	}
 	return &Admission{gate: g, plan: p, reservation: res}, nil
 }
 
-func budgetExceeded(p *plan, name string, now time.Time) *httpapi.Error {
+// budgetExceeded tells which budget has no room, and when it will have: never, if the
+// request is larger than a whole budget.
+func budgetExceeded(p *plan, amounts []int64, refused string, now time.Time) *httpapi.Error {
 	e := &httpapi.Error{Status: http.StatusTooManyRequests, Code: "budget_exceeded"}
-	for _, l := range p.limits {
-		if l.Name == name {
-			e.RetryAfter = max(l.Until.Sub(now), time.Second)
+	for i, l := range p.limits {
+		if l.Max > 0 && amounts[i] > l.Max {
+			what, period := budgetName(i)
+			e.Message = "this request may cost more than the whole " + what + " budget of a " + period +
+				"; lower maxTokens, shorten the message, or have the budget raised"
+			return e
 		}
 	}
-	what, _, _ := strings.Cut(name, ":")
-	period := "month"
-	if strings.HasPrefix(name, "tokens:day:") {
-		period = "day"
+	for i, l := range p.limits {
+		if l.Name != refused {
+			continue
+		}
+		what, period := budgetName(i)
+		e.RetryAfter = max(l.Until.Sub(now), time.Second)
+		e.Message = "this request may cost more than what is left of the " + what + " budget of this " + period +
+			" (UTC); lower maxTokens, wait for the next " + period + ", or have the budget raised"
 	}
-	if what == "money" {
-		what = "spending"
-	} else {
-		what = "token"
-	}
-	e.Message = "this request may exceed what is left of the " + what + " budget of this " + period +
-		" (UTC); ask for fewer tokens, wait for the next " + period + ", or have the budget raised"
 	return e
+}
+
+func budgetName(i int) (what, period string) {
+	switch i {
+	case tokensDay:
+		return "token", "day"
+	case tokensMonth:
+		return "token", "month"
+	default:
+		return "spending", "month"
+	}
 }
 
 // Settle replaces the reservation by what was really used and returns its price in

@@ -260,7 +260,7 @@ func TestParallelRequestsNeverOverspend(t *testing.T) {
 func TestBudgetsEndWithTheirPeriod(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, func(c *tenantconfig.Config) {
-		c.Limits.Tokens = tenantconfig.TokenLimits{Daily: 100, Monthly: 150}
+		c.Limits.Tokens = tenantconfig.TokenLimits{Daily: 100, Monthly: 250}
 	})
 	admit := func() error {
 		a, err := b.gate.Admit(t.Context(), b.call("k"), ask(50, 50))
@@ -281,10 +281,38 @@ func TestBudgetsEndWithTheirPeriod(t *testing.T) {
 	}
 	refused("day", 12*time.Hour)
 	b.advance(12 * time.Hour)
+	if err := admit(); err != nil {
+		t.Fatal(err)
+	}
+	// Both are spent now, and who waited for tomorrow would be refused again.
 	refused("month", 6*24*time.Hour)
 	b.advance(6 * 24 * time.Hour)
 	if err := admit(); err != nil {
 		t.Errorf("in the new month: %v", err)
+	}
+}
+
+// Waiting helps nobody who asks for more than there ever is.
+func TestARequestLargerThanABudget(t *testing.T) {
+	t.Parallel()
+	for name, bend := range map[string]func(*tenantconfig.Config){
+		"token budget of a day":   func(c *tenantconfig.Config) { c.Limits.Tokens.Daily = 99 },
+		"token budget of a month": func(c *tenantconfig.Config) { c.Limits.Tokens.Monthly = 99 },
+		"spending budget of a month": func(c *tenantconfig.Config) {
+			c.Budget = tenantconfig.Budget{MonthlyMicroUSD: 149, OnExceeded: tenantconfig.BudgetBlock}
+		},
+	} {
+		b := newBench(t, bend)
+		_, err := b.gate.Admit(t.Context(), b.call("k"), ask(50, 50))
+		e, ok := errors.AsType[*httpapi.Error](err)
+		if !ok || e.Code != "budget_exceeded" || e.RetryAfter != 0 || !strings.Contains(e.Message, "the whole "+name) {
+			t.Errorf("%s: got %+v", name, e)
+		}
+		if a, err := b.gate.Admit(t.Context(), b.call("k"), ask(50, 49)); err != nil {
+			t.Errorf("%s: one token less: %v", name, err)
+		} else {
+			a.Settle(context.Background(), "m", ai.Usage{})
+		}
 	}
 }
 

@@ -17,11 +17,12 @@ const (
 	windowBurst = "burst"
 )
 
-// Budgets in the order of plan.limits.
+// Budgets in the order of plan.limits. The first without room is told, so those that
+// last longest come first: who waits for that one finds room in the others.
 const (
-	tokensDay = iota
-	tokensMonth
+	tokensMonth = iota
 	moneyMonth
+	tokensDay
 	budgetCount
 )
 
