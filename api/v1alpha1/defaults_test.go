@@ -24,7 +24,6 @@ auth:
   keys: [{name: default, trustUserHeader: false, revision: 1, gracePeriod: 24h}]
 limits:
   requests: {windowSec: 60}
-  bodyBytes: 1Mi
   messageChars: 10000
 sessions: {retentionDays: 30, maxMessages: 1000}
 `

@@ -283,8 +283,8 @@ type GatewaySettings struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.chat) || !has(self.fallbacks) || !(self.chat in self.fallbacks)",message="spec.models.fallbacks must not hold spec.models.chat: it has failed when a fallback is asked"
 type Models struct {
 	// chat is the default chat model as its server names it, for example
-	// "@cf/meta/llama-3.1-8b-instruct-fast" or "llama3.2". Default: the class's, else
-	// "builtin/extractive" with the embedded upstream.
+	// "@cf/meta/llama-3.1-8b-instruct-fast" or "llama3.2". Default:
+	// "builtin/extractive" with the embedded upstream, else the class's.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[!-~]+$')",message="spec.models.chat must be a model's name without spaces, in ASCII"
@@ -449,8 +449,8 @@ type Limits struct {
 	// tokens bounds what the whole tenant may use, input and output together.
 	// +optional
 	Tokens TokenLimits `json:"tokens,omitempty"`
-	// bodyBytes is the largest request body, from 1Ki to 64Mi. Default: 1Mi.
-	// +kubebuilder:default="1Mi"
+	// bodyBytes is the largest request body, from 1Ki to 64Mi. Default: the
+	// class's, else 1Mi.
 	// +kubebuilder:validation:XIntOrString
 	// +kubebuilder:validation:MaxLength=32
 	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self)) && quantity(string(self)).compareTo(quantity('1Ki')) >= 0 && quantity(string(self)).compareTo(quantity('64Mi')) <= 0",message="spec.limits.bodyBytes must be from 1Ki to 64Mi"

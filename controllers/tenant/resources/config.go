@@ -15,8 +15,9 @@ import (
 	"github.com/crispy-enigma/crispy-enigma/api/v1alpha1"
 )
 
-// drainSeconds leaves the pod's termination grace room for preStop and a last flush.
-const drainSeconds = terminationGraceSeconds - preStopSeconds - 7
+// drainSeconds counts from SIGTERM, which comes after preStop, and leaves the runtime
+// its last 15 seconds to end what is still open and make usage durable.
+const drainSeconds = terminationGraceSeconds - preStopSeconds - 15
 
 // DocumentError means that the Tenant gives a document that no runtime would serve. No
 // retry mends it.
