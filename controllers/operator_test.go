@@ -157,6 +157,13 @@ var _ = Describe("the operator of some namespaces", func() {
 		Expect(t.Status.Class).To(Equal("file"))
 		Expect(t.Status.State).To(Equal(v1alpha1.StateEphemeral))
 		Expect(reason(ctx, other)()).To(Equal("not seen yet"))
+
+		By("saying so of an account that it may not read")
+		asking := newTenant(ctx, inside, "asking", func(t *v1alpha1.Tenant) {
+			t.Spec.Upstream = v1alpha1.Upstream{Type: v1alpha1.UpstreamWorkersAI, AccountRef: &v1alpha1.AccountReference{Namespace: outside, Name: "a"}}
+			t.Spec.Models.Chat = "m"
+		})
+		eventually(reason(ctx, asking)).Should(Equal(v1alpha1.ReasonAccountNotFound))
 	})
 })
 
@@ -173,7 +180,7 @@ func present(ctx context.Context, o client.Object) func() (bool, error) {
 // remains counts what is left of the Tenants of a namespace.
 func remains(ctx context.Context, namespace string) func() (string, error) {
 	return func() (string, error) {
-		volumes, others := 0, 0
+		others := 0
 		for _, list := range []client.ObjectList{&v1alpha1.TenantList{}, &appsv1.DeploymentList{}, &appsv1.ReplicaSetList{}, &corev1.PodList{}, &corev1.SecretList{}, &corev1.ServiceList{}} {
 			if err := cluster.Client.List(ctx, list, client.InNamespace(namespace)); err != nil {
 				return "", err
@@ -182,7 +189,6 @@ func remains(ctx context.Context, namespace string) func() (string, error) {
 		}
 		claims := &corev1.PersistentVolumeClaimList{}
 		err := cluster.Client.List(ctx, claims, client.InNamespace(namespace))
-		volumes = len(claims.Items)
-		return fmt.Sprintf("volumes %d, others %d", volumes, others), err
+		return fmt.Sprintf("volumes %d, others %d", len(claims.Items), others), err
 	}
 }

@@ -186,18 +186,18 @@ func Setup(ctx context.Context, mgr manager.Manager, o Options) error {
 		o.Runtime = tenant.NewPodStatus()
 	}
 	r := &tenant.Reconciler{
-		Client:         mgr.GetClient(),
-		Live:           mgr.GetAPIReader(),
-		Runtime:        o.Runtime,
-		Gateway:        &tenant.GatewayAPI{Discovery: served, Clock: clock.RealClock{}},
-		Recorder:       mgr.GetEventRecorder("crispy-enigma"),
-		Clock:          clock.RealClock{},
-		Random:         rand.Reader,
-		Operator:       o.Operator,
-		Cluster:        resources.Capabilities{HostUsers: o.UserNamespaces},
-		ClusterClasses: len(o.Namespaces) == 0,
-		ClassFile:      o.Class,
-		Metrics:        metrics,
+		Client:     mgr.GetClient(),
+		Live:       mgr.GetAPIReader(),
+		Runtime:    o.Runtime,
+		Gateway:    &tenant.GatewayAPI{Discovery: served, Clock: clock.RealClock{}},
+		Recorder:   mgr.GetEventRecorder("crispy-enigma"),
+		Clock:      clock.RealClock{},
+		Random:     rand.Reader,
+		Operator:   o.Operator,
+		Cluster:    resources.Capabilities{HostUsers: o.UserNamespaces},
+		Namespaces: o.Namespaces,
+		ClassFile:  o.Class,
+		Metrics:    metrics,
 	}
 	if err := r.SetupWithManager(mgr, controller.Options{}, secrets...); err != nil {
 		return fmt.Errorf("setting up the tenant controller: %w", err)

@@ -82,7 +82,7 @@ func render(ctx context.Context, args []string, out, notes io.Writer) error {
 	}
 	rendered, err := tenant.Render(ctx, rendering)
 	if err != nil {
-		return fmt.Errorf("Tenant %s/%s: %w", t.Namespace, t.Name, err)
+		return fmt.Errorf("rendering Tenant %s/%s: %w", t.Namespace, t.Name, err)
 	}
 	if f.out == "" {
 		_, err := fmt.Fprintln(out, string(rendered.Files[tenantconfig.DocumentFile]))

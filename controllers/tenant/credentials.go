@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/hmac"
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -53,6 +54,10 @@ func (r *Reconciler) readCredentials(ctx context.Context, o *observed) (credenti
 
 func (r *Reconciler) readAccount(ctx context.Context, o *observed, out *credentials) (*verdict, error) {
 	key := accountKey(o.tenant)
+	if len(r.Namespaces) > 0 && !slices.Contains(r.Namespaces, key.Namespace) {
+		return lacking(v1alpha1.ReasonAccountNotFound, fmt.Sprintf(
+			"spec.upstream.accountRef: the operator doesn't watch namespace %q; name a CloudflareAccount in a namespace that it watches", key.Namespace)), nil
+	}
 	var account v1alpha1.CloudflareAccount
 	err := r.Client.Get(ctx, key, &account)
 	switch {

@@ -60,7 +60,7 @@ func (r *Reconciler) observeClass(ctx context.Context, o *observed) error {
 		}
 		return nil
 	}
-	if !r.ClusterClasses {
+	if len(r.Namespaces) > 0 {
 		o.missingClass = name
 		return nil
 	}

@@ -54,8 +54,8 @@ type Reconciler struct {
 	Operator resources.Operator
 	// Cluster capabilities that don't change while the operator runs.
 	Cluster resources.Capabilities
-	// ClusterClasses says that TenantClasses may be read.
-	ClusterClasses bool
+	// Namespaces that may be read; none means all, and TenantClasses with them.
+	Namespaces []string
 	// ClassFile is the one class of an install that may not read TenantClasses.
 	ClassFile *v1alpha1.TenantClass
 	// Metrics of tenants.

@@ -71,3 +71,10 @@ func dump(o client.Object) string {
 	Expect(err).NotTo(HaveOccurred())
 	return string(b)
 }
+
+func key(w *testenv.World, name string) client.ObjectKey {
+	return client.ObjectKey{Namespace: w.Namespace, Name: name}
+}
+
+// keyOf is the key of a namespace.
+func keyOf(name string) client.ObjectKey { return client.ObjectKey{Name: name} }

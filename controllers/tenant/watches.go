@@ -55,7 +55,7 @@ func (r *Reconciler) SetupWithManager(mgr manager.Manager, options controller.Op
 		For(&v1alpha1.Tenant{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.Tenant{}, handler.EnqueueRequestsFromMapFunc(r.toRivals), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.CloudflareAccount{}, handler.EnqueueRequestsFromMapFunc(r.fromAccount))
-	if r.ClusterClasses {
+	if len(r.Namespaces) == 0 {
 		b = b.Watches(&v1alpha1.TenantClass{}, handler.EnqueueRequestsFromMapFunc(r.fromClass))
 	}
 	for _, child := range Children() {

@@ -89,8 +89,7 @@ func (w *World) Restart() error {
 			OwnerID: OwnerID, RuntimeImage: Image, Namespace: "crispy-enigma-system",
 			PodLabels: map[string]string{"app.kubernetes.io/name": "crispy-enigma-operator"},
 		},
-		ClusterClasses: true,
-		Metrics:        metrics,
+		Metrics: metrics,
 	}
 	return nil
 }
