@@ -33,6 +33,9 @@ func (b *batch) claim() {
 // job is one write. apply runs on the writer; nil waits for the counters alone.
 type job struct {
 	apply func(tx *tx) error
+	// committed runs on the writer once what apply did is durable, before any caller
+	// is told; may be nil.
+	committed func()
 	// taken is set by the writer or by a caller that gives up, whoever is first.
 	taken atomic.Bool
 }
@@ -41,8 +44,7 @@ func newBatch() *batch { return &batch{done: make(chan struct{})} }
 
 // write joins the next batch and waits for its commit. When ctx ends first, a job
 // that the writer hasn't taken yet is never done; one that it has is done whole.
-func (w *writer) write(ctx context.Context, apply func(tx *tx) error) error {
-	j := &job{apply: apply}
+func (w *writer) write(ctx context.Context, j *job) error {
 	w.mu.Lock()
 	if w.closed {
 		w.mu.Unlock()

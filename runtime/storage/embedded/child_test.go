@@ -66,7 +66,7 @@ func child(dir string) error {
 	if err != nil {
 		return err
 	}
-	errs := make(chan error, writers)
+	errs := make(chan error, 2*writers)
 	var done sync.WaitGroup
 	for w := range writers {
 		have, err := s.Sessions().History(ctx, acme(), owner, session(w), storage.Page{Limit: 1 << 30})
@@ -85,6 +85,12 @@ func child(dir string) error {
 					errs <- err
 					return
 				}
+			}
+			// Whatever failed on the way, memory tells what the file has.
+			page := storage.Page{Limit: 1 << 30}
+			told, err := s.Sessions().History(ctx, acme(), owner, session(w), page)
+			if filed, ferr := embedded.HistoryFromFile(ctx, s, acme(), owner, session(w), page); err != nil || ferr != nil || len(told) != len(filed) {
+				errs <- fmt.Errorf("session %d: %d messages told, %d in the file: %w", w, len(told), len(filed), errors.Join(err, ferr))
 			}
 		})
 	}

@@ -41,7 +41,7 @@ func (b budgets) Reserve(ctx context.Context, t tenancy.ID, limits []storage.Lim
 	if err != nil || r.Refused != "" {
 		return r, err
 	}
-	if err := b.s.writer.write(ctx, nil); err != nil {
+	if err := b.s.writer.write(ctx, &job{}); err != nil {
 		if released := b.s.budgets.Release(t, r); released != nil {
 			return storage.Reservation{}, released
 		}

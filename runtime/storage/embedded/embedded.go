@@ -37,6 +37,7 @@ type Store struct {
 	reason         atomic.Pointer[fault]
 	writer         *writer
 	reader         *reader
+	recent         *recent
 }
 
 type fault struct {
@@ -64,7 +65,7 @@ func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 	s := &Store{dir: abs, path: filepath.Join(abs, "state.db"), options: o}
 	s.windows = ledger.NewWindows(true)
 	s.budgets = ledger.NewBudgets(o.Now, true)
-	s.reader = newReader(s)
+	s.reader, s.recent = newReader(s), newRecent()
 	s.usage = ledger.NewUsage(o.Now, s.reader.usageBase)
 	s.writer = newWriter(s)
 	if err := s.writer.attach(ctx); err != nil {

@@ -22,11 +22,17 @@ func appendOne(s *embedded.Store, id string, bytes int) error {
 	return s.Sessions().Append(context.Background(), acme(), owner, id, []storage.Message{m}, storage.Keep{})
 }
 
+// count is how many messages a session has, by the file and by memory.
 func count(t *testing.T, s *embedded.Store, id string) int {
 	t.Helper()
-	got, err := s.Sessions().History(context.Background(), acme(), owner, id, storage.Page{Limit: 1 << 20})
+	page := storage.Page{Limit: 1 << 20}
+	got, err := s.Sessions().History(context.Background(), acme(), owner, id, page)
 	if err != nil {
 		t.Fatalf("History: %v", err)
+	}
+	filed, err := embedded.HistoryFromFile(context.Background(), s, acme(), owner, id, page)
+	if err != nil || len(filed) != len(got) {
+		t.Fatalf("History has %d messages, the file %d, %v", len(got), len(filed), err)
 	}
 	return len(got)
 }

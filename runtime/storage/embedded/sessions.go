@@ -22,60 +22,71 @@ func (s sessions) Append(ctx context.Context, t tenancy.ID, o storage.Owner, id 
 	if len(msgs) == 0 {
 		return nil
 	}
-	return s.s.writer.write(ctx, func(tx *tx) error {
-		return tx.append(t.Identity(), o.Caller, id, msgs, keep)
+	var a appended
+	return s.s.writer.write(ctx, &job{
+		apply: func(tx *tx) (err error) {
+			a, err = tx.append(t.Identity(), o.Caller, id, msgs, keep)
+			return err
+		},
+		committed: func() { s.s.recent.appended(recentName{t.Identity(), o.Caller, id}, a) },
 	})
 }
 
-func (t *tx) append(tenant, caller, id string, msgs []storage.Message, keep storage.Keep) error {
+func (t *tx) append(tenant, caller, id string, msgs []storage.Message, keep storage.Keep) (a appended, err error) {
 	updated := msgs[0].At
 	for _, m := range msgs {
 		if m.At.After(updated) {
 			updated = m.At
 		}
 	}
-	var session, first, next, move int64
-	err := t.addSession.QueryRowContext(context.Background(), tenant, id, caller, msgs[0].At.UnixMilli(), updated.UnixMilli(),
-		len(msgs), max(0, keep.MaxMessages)).Scan(&session, &first, &next, &move)
+	var move int64
+	err = t.addSession.QueryRowContext(context.Background(), tenant, id, caller, msgs[0].At.UnixMilli(), updated.UnixMilli(),
+		len(msgs), max(0, keep.MaxMessages)).Scan(&a.session, &a.first, &a.next, &move)
 	if err != nil {
-		return err
+		return a, err
 	}
-	at := next - int64(len(msgs))
-	if skip := first - at; skip > 0 {
-		msgs, at = msgs[skip:], first
+	at := a.next - int64(len(msgs))
+	if skip := a.first - at; skip > 0 {
+		msgs, at = msgs[skip:], a.first
 	}
+	a.messages = stored(msgs, move)
+	msgs = a.messages
 	for len(msgs) > 0 {
 		n := min(2, len(msgs))
 		args := make([]any, 0, 14)
 		for i, m := range msgs[:n] {
-			args = append(args, session<<32+at+int64(i), tenant, m.Role, m.Content, m.At.UnixMilli()+move, m.Tokens, m.Partial)
+			args = append(args, a.session<<32+at+int64(i), tenant, m.Role, m.Content, m.At.UnixMilli(), m.Tokens, m.Partial)
 		}
 		stmt := t.addTurn
 		if n == 1 {
 			stmt = t.addMessage
 		}
 		if err := do(stmt, args...); err != nil {
-			return err
+			return a, err
 		}
 		msgs, at = msgs[n:], at+int64(n)
 	}
-	if first == 0 {
-		return nil
+	if a.first > 0 {
+		err = do(t.dropMessages, a.session<<32, a.session<<32+a.first)
 	}
-	return do(t.dropMessages, session<<32, session<<32+first)
+	return a, err
 }
 
 func (s sessions) Delete(ctx context.Context, t tenancy.ID, o storage.Owner, id string) error {
 	if err := s.s.admit(ctx, t); err != nil {
 		return err
 	}
-	return s.s.writer.write(ctx, func(tx *tx) error {
-		if o.All {
-			_, err := tx.drop(tx.findAll, t.Identity(), id)
+	var ids []int64
+	return s.s.writer.write(ctx, &job{
+		apply: func(tx *tx) (err error) {
+			if o.All {
+				ids, err = tx.drop(tx.findAll, t.Identity(), id)
+			} else {
+				ids, err = tx.drop(tx.findOne, t.Identity(), id, o.Caller)
+			}
 			return err
-		}
-		_, err := tx.drop(tx.findOne, t.Identity(), id, o.Caller)
-		return err
+		},
+		committed: func() { s.s.recent.dropped(ids) },
 	})
 }
 
@@ -87,28 +98,30 @@ func (s sessions) Expire(ctx context.Context, t tenancy.ID, before time.Time) (i
 	edge := before.Add(time.Millisecond - 1).UnixMilli()
 	removed := 0
 	for {
-		n := 0
-		err := s.s.writer.write(ctx, func(tx *tx) (err error) {
-			n, err = tx.drop(tx.findOld, t.Identity(), edge, expireAtOnce)
-			return err
+		var ids []int64
+		err := s.s.writer.write(ctx, &job{
+			apply: func(tx *tx) (err error) {
+				ids, err = tx.drop(tx.findOld, t.Identity(), edge, expireAtOnce)
+				return err
+			},
+			committed: func() { s.s.recent.dropped(ids) },
 		})
 		if err != nil {
 			return removed, err
 		}
-		removed += n
-		if n < expireAtOnce {
+		removed += len(ids)
+		if len(ids) < expireAtOnce {
 			return removed, nil
 		}
 	}
 }
 
 // drop deletes the sessions that find names, and their messages.
-func (t *tx) drop(find *sql.Stmt, args ...any) (int, error) {
+func (t *tx) drop(find *sql.Stmt, args ...any) (ids []int64, err error) {
 	r, err := find.QueryContext(context.Background(), args...)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	var ids []int64
 	err = eachRow(r, func(r *sql.Rows) error {
 		var id int64
 		err := r.Scan(&id)
@@ -116,17 +129,17 @@ func (t *tx) drop(find *sql.Stmt, args ...any) (int, error) {
 		return err
 	})
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	for _, id := range ids {
 		if err := do(t.dropMessages, id<<32, (id+1)<<32); err != nil {
-			return 0, err
+			return nil, err
 		}
 		if err := do(t.dropSession, id); err != nil {
-			return 0, err
+			return nil, err
 		}
 	}
-	return len(ids), nil
+	return ids, nil
 }
 
 func (s sessions) History(ctx context.Context, t tenancy.ID, o storage.Owner, id string, page storage.Page) ([]storage.Message, error) {
@@ -135,6 +148,10 @@ func (s sessions) History(ctx context.Context, t tenancy.ID, o storage.Owner, id
 	}
 	if page.Limit < 1 {
 		return nil, storage.ErrBadLimit
+	}
+	// A session of the caller's own comes first with Owner.All too.
+	if found, ok := s.s.recent.history(recentName{t.Identity(), o.Caller, id}, page); ok {
+		return found, nil
 	}
 	return s.s.reader.history(ctx, t, o, id, page)
 }

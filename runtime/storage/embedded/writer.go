@@ -132,9 +132,16 @@ func (w *writer) commit(all bool) {
 	}
 	if err == nil {
 		w.s.reason.Store(nil)
+		for _, j := range b.claimed {
+			if j.committed != nil {
+				j.committed()
+			}
+		}
 		w.forget()
 	} else {
 		w.s.fail(err)
+		// The file may have got it nevertheless.
+		w.s.recent.clear()
 		b.err = unavailable(w.s.reason.Load().reason, err)
 		w.recover()
 	}
