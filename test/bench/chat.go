@@ -41,11 +41,16 @@ func (b *bench) unary(ctx context.Context) error {
 	servers := []struct {
 		name string
 		p    *process
-	}{{"floor", floor}, {"memory", memory}, {"disk", disk}}
+		t    target
+	}{
+		{"floor", floor, chats(floor.addr, false, conns)},
+		{"memory", memory, chats(memory.addr, false, conns)},
+		{"disk", disk, chats(disk.addr, false, conns)},
+	}
 	cost, rate := map[string][]float64{}, map[string][]float64{}
 	for round := range b.rounds + 1 {
 		for _, s := range servers {
-			perCall, perSecond, err := measure(target{s.p.addr, chat("bench.example", false)}, s.p, b.length)
+			perCall, perSecond, err := measure(s.t, s.p, b.length)
 			if err != nil {
 				return fmt.Errorf("%s: %w", s.name, err)
 			}
@@ -129,19 +134,21 @@ func (b *bench) firstToken(ctx context.Context) error {
 		return err
 	}
 	defer end()
+	const n, tokens = 8, 20
+	targets := map[*process]target{floor: chats(floor.addr, true, n), memory: chats(memory.addr, true, n)}
 	first := map[*process][]time.Duration{}
 	for range 4 * b.rounds {
 		for _, p := range []*process{floor, memory} {
-			s := openStreams(target{p.addr, chat("bench.example", true)}, 8, 20, 0, p)
+			s := openStreams(targets[p], n, tokens, 0, p)
 			if s.cut > 0 {
-				return fmt.Errorf("%d of 8 streams were cut: %s", s.cut, p.stderr)
+				return fmt.Errorf("%d of %d streams were cut: %s", s.cut, n, p.stderr)
 			}
 			first[p] = append(first[p], s.first...)
 		}
 	}
 	added := median(first[memory]) - median(first[floor])
 	b.set("stream_ttft_added_over_floor_ms", float64(added.Microseconds())/1000)
-	b.note("time to first token, 8 streams, %d each: floor %s, runtime %s (medians)", len(first[floor]), median(first[floor]), median(first[memory]))
+	b.note("time to first token, %d streams, %d each: floor %s, runtime %s (medians)", n, len(first[floor]), median(first[floor]), median(first[memory]))
 	return nil
 }
 
@@ -152,6 +159,7 @@ func (b *bench) thousand(ctx context.Context) error {
 		return err
 	}
 	defer end()
+	targets := map[*process]target{floor: chats(floor.addr, true, n), memory: chats(memory.addr, true, n)}
 	cut, peak := 0, 0.0
 	cost := map[*process][]float64{}
 	for range 3 {
@@ -160,7 +168,7 @@ func (b *bench) thousand(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			s := openStreams(target{p.addr, chat("bench.example", true)}, n, tokens, time.Millisecond, p)
+			s := openStreams(targets[p], n, tokens, time.Millisecond, p)
 			after, err := p.cpu()
 			if err != nil {
 				return err
@@ -202,7 +210,7 @@ func (b *bench) usage(ctx context.Context) error {
 		stopped <- p.stop(time.Minute)
 	}()
 	// Requests that come after the end fail; those before must all be known.
-	sent, _ := hammer(target{p.addr, chat("bench.example", false)}, conns, b.length+10*time.Second)
+	sent, _ := hammer(chats(p.addr, false, conns), conns, b.length+10*time.Second)
 	if err := <-stopped; err != nil {
 		return err
 	}

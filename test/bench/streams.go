@@ -42,9 +42,9 @@ func openStreams(t target, n, tokens int, apart time.Duration, watch *process) s
 			}
 		}
 	}()
-	for i := range n {
+	for range n {
 		wg.Go(func() {
-			first, seen, whole := readStream(t.addr, t.request(int64(i)))
+			first, seen, whole := readStream(t.addr, t.request())
 			mu.Lock()
 			defer mu.Unlock()
 			out.tokens += seen

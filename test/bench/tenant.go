@@ -9,11 +9,15 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 
 	"github.com/crispy-enigma/crispy-enigma/api/tenantconfig"
 )
 
-const benchKey = "ce_benchmark_key_of_no_tenant_in_the_world"
+const (
+	benchKey  = "ce_benchmark_key_of_no_tenant_in_the_world"
+	benchHost = "bench.example"
+)
 
 // writeConfig writes the directory that a runtime loads: everything is on, and no
 // limit is in the way of the load.
@@ -24,7 +28,7 @@ func writeConfig(dir, upstream string, state tenantconfig.State) error {
 		Tenant:  tenantconfig.Tenant{ID: "bench", Identity: "bench/default/production/bench", Environment: "production"},
 		Server:  tenantconfig.Server{APIPort: tenantconfig.APIPort, MetricsPort: tenantconfig.MetricsPort, DrainSeconds: 110},
 		State:   state,
-		Hosts:   []string{"bench.example"},
+		Hosts:   []string{benchHost},
 		Auth: tenantconfig.Auth{Mode: tenantconfig.AuthAPIKey, Keys: []tenantconfig.Key{{
 			Name: "default", Digests: []tenantconfig.Digest{{SHA256: hex.EncodeToString(digest[:])}},
 		}}},
@@ -54,13 +58,19 @@ func writeConfig(dir, upstream string, state tenantconfig.State) error {
 // the history of the earlier.
 const turns = 4
 
-// chat builds the n-th request.
-func chat(host string, stream bool) func(int64) []byte {
-	return func(n int64) []byte {
-		body := fmt.Sprintf(`{"sessionId":"6b1f8f0e-0000-4000-8000-%012x","message":"What is the refund policy for orders over 50 euros?","stream":%t}`, n/turns, stream)
-		return []byte("POST /chat HTTP/1.1\r\nHost: " + host + "\r\nAuthorization: Bearer " + benchKey +
+// chats makes requests for one server. As many sessions as there are requests at once
+// take turns, since a user waits for an answer before going on; after their turns they
+// end and others begin, in later rounds too: a history that grew with the benchmark's
+// length would be measured in its stead.
+func chats(addr string, stream bool, atOnce int) target {
+	var sent atomic.Int64
+	return target{addr: addr, request: func() []byte {
+		n, width := sent.Add(1)-1, int64(atOnce)
+		session := n/(width*turns)*width + n%width
+		body := fmt.Sprintf(`{"sessionId":"6b1f8f0e-0000-4000-8000-%012x","message":"What is the refund policy for orders over 50 euros?","stream":%t}`, session, stream)
+		return []byte("POST /chat HTTP/1.1\r\nHost: " + benchHost + "\r\nAuthorization: Bearer " + benchKey +
 			"\r\nContent-Type: application/json\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body)
-	}
+	}}
 }
 
 // freeAddr is a loopback address that nobody listens on.

@@ -8,14 +8,13 @@ import (
 	"net"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
-// target is a server under load: where it is, and the bytes of one request.
+// target is a server under load: where it is, and the bytes of the next request.
 type target struct {
 	addr    string
-	request func(n int64) []byte
+	request func() []byte
 }
 
 // load is the outcome of a run of unary requests.
@@ -29,17 +28,16 @@ type load struct {
 // The client is bare, so that the cores it shares with the server go to the server.
 func hammer(t target, conns int, length time.Duration) (load, error) {
 	var (
-		out  load
-		next atomic.Int64
-		wg   sync.WaitGroup
-		mu   sync.Mutex
-		err  error
+		out load
+		wg  sync.WaitGroup
+		mu  sync.Mutex
+		err error
 	)
 	begin := time.Now()
 	end := begin.Add(length)
 	for range conns {
 		wg.Go(func() {
-			ok, failed, e := requests(t, &next, end)
+			ok, failed, e := requests(t, end)
 			mu.Lock()
 			defer mu.Unlock()
 			out.ok, out.failed = out.ok+ok, out.failed+failed
@@ -53,7 +51,7 @@ func hammer(t target, conns int, length time.Duration) (load, error) {
 	return out, err
 }
 
-func requests(t target, next *atomic.Int64, end time.Time) (ok, failed int64, err error) {
+func requests(t target, end time.Time) (ok, failed int64, err error) {
 	conn, err := net.Dial("tcp", t.addr)
 	if err != nil {
 		return 0, 0, err
@@ -61,7 +59,7 @@ func requests(t target, next *atomic.Int64, end time.Time) (ok, failed int64, er
 	defer func() { _ = conn.Close() }()
 	r := bufio.NewReaderSize(conn, 8<<10)
 	for time.Now().Before(end) {
-		if _, err := conn.Write(t.request(next.Add(1))); err != nil {
+		if _, err := conn.Write(t.request()); err != nil {
 			return ok, failed, fmt.Errorf("sending a request: %w", err)
 		}
 		status, err := response(r)
