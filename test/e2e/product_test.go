@@ -299,20 +299,20 @@ func (p play) walls(t *testing.T) {
 func (p play) roll(t *testing.T) {
 	d := p.tenant(t, "rolled", ephemeral+"  limits:\n    requests:\n      perMinute: 1000000\n  upstream:\n    type: openai\n    baseURL: http://model.models:8000/v1\n  models:\n    chat: bench\n")
 	old := p.pods(t, "rolled")
-	l := startLoad(d)
+	l := p.press(t, "rolled", d.key)
 	p.kubectl(t, "patch", "tenant", "rolled", "-n", namespace, "--type=merge", "-p", `{"spec":{"runtime":{"resources":{"requests":{"cpu":"60m"}}}}}`)
 	p.kubectl(t, "rollout", "status", "deployment/tenant-rolled", "-n", namespace, "--timeout=120s")
 	if err := p.Ready(t.Context(), namespace, "rolled", time.Minute); err != nil {
 		t.Error(err)
 	}
 	p.gone(t, old)
-	count := l.stop()
+	count := l.stop(t)
 	if p.pods(t, "rolled") == old {
 		t.Error("nothing was rolled")
 	}
-	t.Logf("rolling update under load: %d requests, %d failed %v", count.sent, count.failed, count.why)
-	if count.failed > 0 || count.sent < 50 {
-		t.Errorf("%d of %d requests failed: %v", count.failed, count.sent, count.why)
+	t.Logf("rolling update under load: %d requests, %d failed %v", count.Sent, count.Failed, count.Why)
+	if count.Failed > 0 || count.Sent < 50 {
+		t.Errorf("%d of %d requests failed: %v", count.Failed, count.Sent, count.Why)
 	}
 }
 
@@ -330,15 +330,15 @@ func (p play) persistence(t *testing.T) {
 	session := uuid.NewString()
 	p.ask(t, d, session, "The safe opens at noon. When does the safe open?")
 	old := p.pods(t, "kept")
-	l := startLoad(d)
+	l := p.press(t, "kept", d.key)
 	p.kubectl(t, "patch", "tenant", "kept", "-n", namespace, "--type=merge", "-p", `{"spec":{"runtime":{"resources":{"requests":{"cpu":"60m"}}}}}`)
 	p.gone(t, old)
 	p.kubectl(t, "rollout", "status", "deployment/tenant-kept", "-n", namespace, "--timeout=120s")
 	if err := p.Ready(t.Context(), namespace, "kept", time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	count := l.stop()
-	t.Logf("a persistent tenant was away for %s in its roll (%d of %d requests failed)", count.gap, count.failed, count.sent)
+	count := l.stop(t)
+	t.Logf("a persistent tenant was away for %s in its roll (%d of %d requests failed: %v)", count.Gap, count.Failed, count.Sent, count.Why)
 	if said := p.ask(t, d, session, "When does the safe open?"); !strings.Contains(said.Text, "The safe opens at noon.") {
 		t.Errorf("the session was lost: %q", said.Text)
 	}

@@ -179,6 +179,12 @@ func (s *Stage) Forward(ctx context.Context, service string) (string, error) {
 	return s.quiet(ctx, s.cluster, "forward", "--service", service)
 }
 
+// Inside is a command that runs in the cluster's network, as a pod on the node's own
+// network would.
+func (s *Stage) Inside(ctx context.Context, command ...string) *exec.Cmd {
+	return s.command(ctx, s.cluster, append([]string{"exec", "--"}, command...)...)
+}
+
 // Load puts an image archive into the cluster.
 func (s *Stage) Load(ctx context.Context, archive string) error {
 	return s.loud(ctx, "loading an image", s.cluster, "load", archive)
