@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/crispy-enigma/crispy-enigma/api/tenantconfig"
@@ -104,6 +105,7 @@ func (r *Request) settle(cfg *tenantconfig.Config) (settings, error) {
 		return settings{}, &httpapi.Error{
 			Status: http.StatusForbidden, Code: "model_not_allowed",
 			Message: "this tenant may not use this model; leave modelId out, or name one of the tenant's allowed models",
+			Details: []httpapi.Detail{{Path: "modelId", Message: "must be one of " + strings.Join(cfg.Models.Allowed, ", ")}},
 		}
 	}
 	s.models = append(append(make([]string, 0, 1+len(cfg.Models.Fallbacks)), model), cfg.Models.Fallbacks...)

@@ -140,7 +140,7 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 		"hot":                 {chat("x", "temperature", 2.1).body, 400, "invalid_request", "temperature"},
 		"no tokens":           {chat("x", "maxTokens", 0).body, 400, "invalid_request", "maxTokens"},
 		"too many tokens":     {chat("x", "maxTokens", 501).body, 400, "invalid_request", "maxTokens"},
-		"another model":       {chat("x", "modelId", "canary").body, 403, "model_not_allowed", ""},
+		"another model":       {chat("x", "modelId", "canary").body, 403, "model_not_allowed", "modelId"},
 		"an allowed model":    {chat("x", "modelId", "small", "stream", false).body, 200, "", ""},
 		"a long user":         {chat("x", "userId", strings.Repeat("u", 129)).body, 400, "invalid_request", "userId"},
 		"a user":              {chat("x", "userId", strings.Repeat("u", 128), "stream", false).body, 200, "", ""},
