@@ -228,6 +228,32 @@ var _ = Describe("the operator killed at any API write", func() {
 	})
 })
 
+var _ = Describe("a Tenant deleted while it is being made", func() {
+	It("goes, and its volume isn't left behind in silence, wherever the operator was", func(ctx SpecContext) {
+		for n := 0; ; n++ {
+			w := newWorld(ctx)
+			w.Gate.Break(n, testenv.CrashAfter)
+			t := w.ExpectCreated(ctx, "acme")
+			_, err := w.Reconcile(ctx, t)
+			if !w.Gate.Dead() {
+				Expect(err).NotTo(HaveOccurred())
+				Expect(n).To(BeNumerically(">", 8), "every write of the making was cut")
+				return
+			}
+			Expect(w.Client.Delete(ctx, t)).To(Succeed())
+			Expect(w.Restart()).To(Succeed())
+			_, err = w.Reconcile(ctx, t)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(apierrors.IsNotFound(w.Client.Get(ctx, client.ObjectKeyFromObject(t), t))).To(BeTrue(), "after write %d", n)
+			volumes := &corev1.PersistentVolumeClaimList{}
+			Expect(w.Client.List(ctx, volumes, client.InNamespace(w.Namespace))).To(Succeed())
+			if len(volumes.Items) > 0 {
+				Expect(w.Events.Reasons("acme")).To(ContainElement("VolumeRetained"), "after write %d", n)
+			}
+		}
+	})
+})
+
 // lived tells how a life with a fault differs from one without.
 func lived(ctx context.Context, want []string, n int, fault testenv.Fault) string {
 	w, err := cluster.NewWorld(ctx)
