@@ -57,7 +57,7 @@ func start(url, key string) *load {
 	l := &load{cancel: cancel, last: time.Now()}
 	for i := range 4 {
 		client := &http.Client{
-			Timeout:   30 * time.Second,
+			Timeout: 30 * time.Second,
 			// A connection that was on its way to a pod that has just gone is given up soon.
 			Transport: &http.Transport{DisableKeepAlives: i%2 == 0, DialContext: (&net.Dialer{Timeout: time.Second}).DialContext},
 		}
