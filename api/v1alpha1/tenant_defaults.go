@@ -83,7 +83,8 @@ type EffectiveLimits struct {
 }
 
 // EffectiveOf lays the Tenant's word over its class's (nil for none) over the built-in
-// defaults. It reads status.state, because what a Tenant started with stays when the
+// defaults. What neither names is held to the class's maximum, so that a bound alone
+// never refuses a Tenant that asked for nothing. It reads status.state, because what a Tenant started with stays when the
 // class changes.
 func EffectiveOf(t *Tenant, class *TenantClass) Effective {
 	var c TenantClassSpec
@@ -98,8 +99,8 @@ func EffectiveOf(t *Tenant, class *TenantClass) Effective {
 		Persistence:     persistence(s.State, c.State, t.Status.State),
 		Image:           c.Image,
 		ImagePullPolicy: or(c.ImagePullPolicy, corev1.PullIfNotPresent),
-		Resources:       resources(s.Runtime.Resources, c.Resources),
-		Limits:          limits(s.Limits, c.Limits),
+		Resources:       resources(s.Runtime.Resources, c.Resources, c.MaxResources),
+		Limits:          limits(s.Limits, c.Limits, c.MaxLimits),
 		RetentionDays:   or(s.Sessions.RetentionDays, DefaultRetentionDays),
 		MaxMessages:     or(s.Sessions.MaxMessages, DefaultMaxMessages),
 		MaxTokens:       or(s.Prompt.MaxTokens, DefaultMaxTokens),
@@ -146,20 +147,41 @@ func persistence(own, class *State, started StateKind) *Persistence {
 	return p
 }
 
-func resources(own, class *corev1.ResourceRequirements) corev1.ResourceRequirements {
+func resources(own, class *corev1.ResourceRequirements, most corev1.ResourceList) corev1.ResourceRequirements {
+	var r corev1.ResourceRequirements
 	switch {
 	case own != nil:
-		return *own.DeepCopy()
+		r = *own.DeepCopy()
 	case class != nil:
-		return *class.DeepCopy()
+		r = *class.DeepCopy()
+	default:
+		r = corev1.ResourceRequirements{
+			Requests: atMost(most, corev1.ResourceList{
+				corev1.ResourceCPU:    resource.MustParse("50m"),
+				corev1.ResourceMemory: resource.MustParse("64Mi"),
+			}),
+			Limits: atMost(most, corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("256Mi")}),
+		}
 	}
-	return corev1.ResourceRequirements{
-		Requests: corev1.ResourceList{
-			corev1.ResourceCPU:    resource.MustParse("50m"),
-			corev1.ResourceMemory: resource.MustParse("64Mi"),
-		},
-		Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("256Mi")},
+	for name, bound := range most {
+		if _, named := r.Limits[name]; named {
+			continue
+		}
+		if r.Limits == nil {
+			r.Limits = corev1.ResourceList{}
+		}
+		r.Limits[name] = bound.DeepCopy()
 	}
+	return r
+}
+
+func atMost(most, list corev1.ResourceList) corev1.ResourceList {
+	for name, quantity := range list {
+		if bound, bounded := most[name]; bounded && quantity.Cmp(bound) > 0 {
+			list[name] = bound.DeepCopy()
+		}
+	}
+	return list
 }
 
 func pods(s TenantSpec) (int32, *Autoscaling) {
@@ -228,15 +250,15 @@ func keys(a Auth) []APIKey {
 	return out
 }
 
-func limits(own Limits, class ClassLimits) EffectiveLimits {
+func limits(own Limits, class, most ClassLimits) EffectiveLimits {
 	l := EffectiveLimits{
-		PerMinute:      first(own.Requests.PerMinute, class.PerMinute, DefaultPerMinute),
+		PerMinute:      first(own.Requests.PerMinute, class.PerMinute, min(DefaultPerMinute, first(most.PerMinute, nil, DefaultPerMinute))),
 		WindowSec:      or(own.Requests.WindowSec, DefaultWindowSec),
-		Burst:          first(own.Requests.Burst, class.Burst, 0),
+		Burst:          first(own.Requests.Burst, class.Burst, first(most.Burst, nil, 0)),
 		BurstWindowSec: first(own.Requests.BurstWindowSec, nil, 0),
-		DailyTokens:    first(own.Tokens.Daily, class.DailyTokens, 0),
-		MonthlyTokens:  first(own.Tokens.Monthly, class.MonthlyTokens, 0),
-		BodyBytes:      bodyBytes(own.BodyBytes, class.BodyBytes),
+		DailyTokens:    first(own.Tokens.Daily, class.DailyTokens, first(most.DailyTokens, nil, 0)),
+		MonthlyTokens:  first(own.Tokens.Monthly, class.MonthlyTokens, first(most.MonthlyTokens, nil, 0)),
+		BodyBytes:      bodyBytes(own.BodyBytes, class.BodyBytes, most.BodyBytes),
 		MessageChars:   or(own.MessageChars, DefaultMessageChars),
 	}
 	if l.BurstWindowSec == 0 {
@@ -247,15 +269,17 @@ func limits(own Limits, class ClassLimits) EffectiveLimits {
 	return l
 }
 
-func bodyBytes(own, class *resource.Quantity) int64 {
-	q := own
-	if q == nil {
-		q = class
+func bodyBytes(own, class, most *resource.Quantity) int64 {
+	asked := int64(DefaultBodyBytes)
+	switch {
+	case own != nil:
+		asked = own.Value()
+	case class != nil:
+		asked = class.Value()
+	case most != nil:
+		asked = min(asked, most.Value())
 	}
-	if q == nil {
-		return DefaultBodyBytes
-	}
-	return min(max(q.Value(), minBodyBytes), maxBodyBytes)
+	return min(max(asked, minBodyBytes), maxBodyBytes)
 }
 
 // or is v, or def if v is its type's zero, which in these fields means omitted.

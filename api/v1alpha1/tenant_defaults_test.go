@@ -83,6 +83,40 @@ func TestTheTenantsWordGoesBeforeItsClasss(t *testing.T) {
 	}
 }
 
+func TestWhatNobodyNamesIsHeldToTheClasssMaximum(t *testing.T) {
+	class := &v1alpha1.TenantClassSpec{
+		MaxLimits: v1alpha1.ClassLimits{
+			PerMinute: new(int32(7)), Burst: new(int32(3)), DailyTokens: new(int64(10)), MonthlyTokens: new(int64(100)),
+			BodyBytes: new(resource.MustParse("2Ki")),
+		},
+		MaxResources: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("20m"), corev1.ResourceMemory: resource.MustParse("1Gi")},
+	}
+	got := effective(v1alpha1.TenantSpec{}, class)
+	wantLimits := v1alpha1.EffectiveLimits{
+		PerMinute: 7, WindowSec: 60, Burst: 3, BurstWindowSec: 10, DailyTokens: 10, MonthlyTokens: 100, BodyBytes: 2 << 10, MessageChars: 10_000,
+	}
+	if diff := cmp.Diff(wantLimits, got.Limits); diff != "" {
+		t.Error(diff)
+	}
+	wantResources := corev1.ResourceRequirements{
+		Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("20m"), corev1.ResourceMemory: resource.MustParse("64Mi")},
+		Limits:   corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("20m"), corev1.ResourceMemory: resource.MustParse("256Mi")},
+	}
+	if diff := cmp.Diff(wantResources, got.Resources); diff != "" {
+		t.Error(diff)
+	}
+	// A class whose maximum is generous raises nobody's default.
+	class.MaxLimits.PerMinute, class.MaxLimits.BodyBytes = new(int32(6000)), new(resource.MustParse("16Mi"))
+	if got := effective(v1alpha1.TenantSpec{}, class).Limits; got.PerMinute != 60 || got.BodyBytes != 1<<20 {
+		t.Errorf("a maximum became a default: %+v", got)
+	}
+	// What the Tenant names stays its word, for the operator to refuse.
+	own := effective(v1alpha1.TenantSpec{Limits: v1alpha1.Limits{Tokens: v1alpha1.TokenLimits{Daily: new(int64(11))}}}, class)
+	if own.Limits.DailyTokens != 11 {
+		t.Errorf("daily %d, want the Tenant's own 11", own.Limits.DailyTokens)
+	}
+}
+
 func TestStateStaysWhatItStartedAs(t *testing.T) {
 	volume := func(size string) *v1alpha1.State {
 		return &v1alpha1.State{Embedded: &v1alpha1.EmbeddedState{Persistence: &v1alpha1.Persistence{Size: resource.MustParse(size)}}}

@@ -75,8 +75,8 @@ type TenantClassSpec struct {
 	// +kubebuilder:validation:XValidation:rule="!has(self.requests) || !has(self.limits) || ['cpu', 'memory', 'ephemeral-storage'].all(r, !(r in self.requests) || !(r in self.limits) || quantity(string(self.requests[r])).compareTo(quantity(string(self.limits[r]))) <= 0)",message="spec.resources.requests must not exceed the limits of the same name"
 	// +optional
 	Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
-	// maxResources are the largest limits a tenant may ask for, by resource name.
-	// Default: no bound.
+	// maxResources are the largest limits a tenant may ask for, by resource name, and
+	// the limits of tenants that name none. Default: no bound.
 	// +kubebuilder:validation:XValidation:rule="['cpu', 'memory', 'ephemeral-storage'].all(r, !(r in self) || quantity(string(self[r])).compareTo(quantity('0')) > 0)",message="spec.maxResources must be above 0"
 	// +optional
 	MaxResources corev1.ResourceList `json:"maxResources,omitempty"`
@@ -87,7 +87,8 @@ type TenantClassSpec struct {
 	// limits of tenants that name none. Default: 60 requests per minute and caller.
 	// +optional
 	Limits ClassLimits `json:"limits,omitempty"`
-	// maxLimits are the largest limits a tenant may ask for. Default: no bounds.
+	// maxLimits are the largest limits a tenant may ask for; tenants that name none are
+	// held to them as well. Default: no bounds.
 	// +optional
 	MaxLimits ClassLimits `json:"maxLimits,omitempty"`
 	// models of the class.

@@ -137,12 +137,8 @@ func limitsAreWithinClass(o *observed) *verdict {
 		{"spec.limits.bodyBytes", have.BodyBytes, bodyBytes},
 	}
 	for _, b := range bounds {
-		if b.most == nil || b.have != 0 && b.have <= *b.most {
+		if b.most == nil || b.have <= *b.most {
 			continue
-		}
-		if b.have == 0 {
-			return stall("", v1alpha1.ReasonLimitAboveClass, fmt.Sprintf(
-				"%s isn't set and class %q allows at most %d; set it", b.field, o.class.Name, *b.most))
 		}
 		return stall("", v1alpha1.ReasonLimitAboveClass, fmt.Sprintf(
 			"%s comes to %d and class %q allows at most %d; lower it", b.field, b.have, o.class.Name, *b.most))
@@ -178,15 +174,18 @@ func resourcesAreWithinClass(o *observed) *verdict {
 	}
 	for _, name := range sortedNames(o.class.Spec.MaxResources) {
 		most := o.class.Spec.MaxResources[name]
-		limit, limited := o.effective.Resources.Limits[name]
-		if !limited {
-			return stall("", v1alpha1.ReasonResourcesAbove, fmt.Sprintf(
-				"spec.runtime.resources.limits.%s isn't set and class %q allows at most %s; set it", name, o.class.Name, most.String()))
-		}
-		// The API server refuses requests above limits, so the limit bounds both.
-		if limit.Cmp(most) > 0 {
-			return stall("", v1alpha1.ReasonResourcesAbove, fmt.Sprintf(
-				"spec.runtime.resources.limits.%s is %s and class %q allows at most %s; lower it", name, limit.String(), o.class.Name, most.String()))
+		for _, asked := range []struct {
+			field string
+			list  corev1.ResourceList
+		}{
+			{"limits", o.effective.Resources.Limits},
+			{"requests", o.effective.Resources.Requests},
+		} {
+			if have := asked.list[name]; have.Cmp(most) > 0 {
+				return stall("", v1alpha1.ReasonResourcesAbove, fmt.Sprintf(
+					"spec.runtime.resources.%s.%s is %s and class %q allows at most %s; lower it",
+					asked.field, name, have.String(), o.class.Name, most.String()))
+			}
 		}
 	}
 	return nil

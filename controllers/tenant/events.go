@@ -65,12 +65,14 @@ var warns = map[string]bool{
 // announceChanges tells in one event what was written. That a child differs from what a
 // Ready Tenant had is drift, and somebody's doing.
 func (r *Reconciler) announceChanges(t *v1alpha1.Tenant, result apply.Result) {
-	if len(result.Changes) == 0 {
-		return
+	var changes []string
+	for _, c := range result.Changes {
+		if c.Verb != apply.Migrated { // our own bookkeeping: what the child is hasn't changed
+			changes = append(changes, c.Verb+" "+c.Kind+" "+c.Name)
+		}
 	}
-	changes := make([]string, len(result.Changes))
-	for i, c := range result.Changes {
-		changes[i] = c.Verb + " " + c.Kind + " " + c.Name
+	if len(changes) == 0 {
+		return
 	}
 	reason := "ChildrenApplied"
 	ready := t.Condition(v1alpha1.ConditionReady)

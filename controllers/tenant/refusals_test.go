@@ -5,6 +5,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -76,19 +77,24 @@ var _ = Describe("a class", func() {
 				t.Spec.Limits.Requests.PerMinute, t.Spec.Limits.Requests.WindowSec = new(int32(60)), 1
 			},
 			v1alpha1.ReasonLimitAboveClass, "comes to 3600"),
-		Entry("tokens that nobody limits", v1alpha1.TenantClassSpec{MaxLimits: v1alpha1.ClassLimits{DailyTokens: new(int64(10))}},
-			func(*v1alpha1.Tenant) {}, v1alpha1.ReasonLimitAboveClass, "spec.limits.tokens.daily isn't set"),
+		Entry("tokens", v1alpha1.TenantClassSpec{MaxLimits: v1alpha1.ClassLimits{DailyTokens: new(int64(10))}},
+			func(t *v1alpha1.Tenant) { t.Spec.Limits.Tokens.Daily = new(int64(11)) },
+			v1alpha1.ReasonLimitAboveClass, "spec.limits.tokens.daily comes to 11"),
 		Entry("bodies", v1alpha1.TenantClassSpec{MaxLimits: v1alpha1.ClassLimits{BodyBytes: new(quantity("2Ki"))}},
-			func(*v1alpha1.Tenant) {}, v1alpha1.ReasonLimitAboveClass, "spec.limits.bodyBytes"),
+			func(t *v1alpha1.Tenant) { t.Spec.Limits.BodyBytes = new(quantity("1Mi")) }, v1alpha1.ReasonLimitAboveClass, "spec.limits.bodyBytes"),
 		Entry("models", v1alpha1.TenantClassSpec{Models: v1alpha1.ClassModels{Allowed: []string{"llama3.2"}}},
 			func(t *v1alpha1.Tenant) {
 				testenv.WithUpstream("http://x/v1", "")(t)
 				t.Spec.Models.Fallbacks = []string{"gpt-99"}
 			}, v1alpha1.ReasonModelNotAllowed, `"gpt-99"`),
 		Entry("memory", v1alpha1.TenantClassSpec{MaxResources: corev1.ResourceList{corev1.ResourceMemory: quantity("128Mi")}},
-			func(*v1alpha1.Tenant) {}, v1alpha1.ReasonResourcesAbove, "limits.memory is 256Mi"),
-		Entry("CPU that nobody limits", v1alpha1.TenantClassSpec{MaxResources: corev1.ResourceList{corev1.ResourceCPU: quantity("1")}},
-			func(*v1alpha1.Tenant) {}, v1alpha1.ReasonResourcesAbove, "limits.cpu isn't set"),
+			func(t *v1alpha1.Tenant) {
+				t.Spec.Runtime.Resources = &corev1.ResourceRequirements{Limits: corev1.ResourceList{corev1.ResourceMemory: quantity("256Mi")}}
+			}, v1alpha1.ReasonResourcesAbove, "limits.memory is 256Mi"),
+		Entry("a CPU request whose limit nobody names", v1alpha1.TenantClassSpec{MaxResources: corev1.ResourceList{corev1.ResourceCPU: quantity("1")}},
+			func(t *v1alpha1.Tenant) {
+				t.Spec.Runtime.Resources = &corev1.ResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceCPU: quantity("3")}}
+			}, v1alpha1.ReasonResourcesAbove, "requests.cpu is 3"),
 		Entry("hosts", v1alpha1.TenantClassSpec{HostSuffixes: []v1alpha1.HostSuffix{{Suffix: ".apps.example"}}},
 			func(t *v1alpha1.Tenant) { t.Spec.Exposure.Hosts = []string{"evilapps.example"} },
 			v1alpha1.ReasonHostNotAllowed, "evilapps.example"),
@@ -97,6 +103,21 @@ var _ = Describe("a class", func() {
 			func(t *v1alpha1.Tenant) { t.Spec.Exposure.Hosts = []string{"x.apps.example"} },
 			v1alpha1.ReasonHostNotAllowed, "x.apps.example"),
 	)
+
+	It("holds a Tenant that asks for nothing to its bounds, and refuses it nothing", func(ctx SpecContext) {
+		w := newWorld(ctx)
+		class := newClass(ctx, w, v1alpha1.TenantClassSpec{
+			MaxLimits:    v1alpha1.ClassLimits{DailyTokens: new(int64(10)), BodyBytes: new(quantity("2Ki"))},
+			MaxResources: corev1.ResourceList{corev1.ResourceCPU: quantity("1"), corev1.ResourceMemory: quantity("128Mi")},
+		})
+		t := w.ExpectCreated(ctx, "acme", testenv.WithClass(class.Name))
+		w.ExpectReady(ctx, t)
+		deployment := &appsv1.Deployment{}
+		Expect(w.Client.Get(ctx, client.ObjectKey{Namespace: w.Namespace, Name: "tenant-acme"}, deployment)).To(Succeed())
+		limits := deployment.Spec.Template.Spec.Containers[0].Resources.Limits
+		Expect(limits.Cpu().String()).To(Equal("1"))
+		Expect(limits.Memory().String()).To(Equal("128Mi"))
+	})
 
 	It("whose pod patch isn't safe stalls its Tenants", func(ctx SpecContext) {
 		w := newWorld(ctx)

@@ -59,6 +59,10 @@ func (r *Reconciler) applyChildren(ctx context.Context, o *observed, found crede
 		}
 	}
 	result, err := apply.All(ctx, r.Client, r.owner(o), objects...)
+	if in.KeysVersion != "" && secrets.keys == nil {
+		made := apply.Change{Verb: apply.Created, Kind: "Secret", Name: resources.NamesOf(o.tenant.Name).Keys}
+		result.Changes = append([]apply.Change{made}, result.Changes...)
+	}
 	r.report(ctx, o.tenant, result)
 	if apierrors.IsNotFound(err) {
 		r.Gateway.Doubt() // of all kinds only its kinds come and go
@@ -131,7 +135,11 @@ func (r *Reconciler) owner(o *observed) apply.Owner {
 // report tells of what was written, in the log and as metrics.
 func (r *Reconciler) report(ctx context.Context, t *v1alpha1.Tenant, result apply.Result) {
 	for _, change := range result.Changes {
-		log.FromContext(ctx).Info("child "+change.Verb, "kind", change.Kind, "child", change.Name, "fields", change.Fields)
+		level := 0
+		if change.Verb == apply.Migrated { // what the child is hasn't changed
+			level = 1
+		}
+		log.FromContext(ctx).V(level).Info("child "+change.Verb, "kind", change.Kind, "child", change.Name, "fields", change.Fields)
 		r.Metrics.childWritten(change.Kind, change.Verb)
 	}
 	r.announceChanges(t, result)
