@@ -46,13 +46,11 @@ func codesOf(t *testing.T, root string) []string {
 	t.Helper()
 	found := map[string]bool{}
 	note := func(value ast.Expr) {
-		if lit, ok := value.(*ast.BasicLit); ok && lit.Kind == token.STRING {
-			if code, err := strconv.Unquote(lit.Value); err == nil && code != "" && !slices.Contains(untold, code) {
-				found[code] = true
-			}
+		if code := text(value); code != "" && !slices.Contains(untold, code) {
+			found[code] = true
 		}
 	}
-	visit := func(n ast.Node) bool {
+	inspect(t, root, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.KeyValueExpr:
 			if key, ok := n.Key.(*ast.Ident); ok && key.Name == "Code" {
@@ -66,7 +64,26 @@ func codesOf(t *testing.T, root string) []string {
 			}
 		}
 		return true
+	})
+	return slices.Sorted(maps.Keys(found))
+}
+
+// text of a string literal, empty for all else.
+func text(e ast.Expr) string {
+	lit, ok := e.(*ast.BasicLit)
+	if !ok || lit.Kind != token.STRING {
+		return ""
 	}
+	s, err := strconv.Unquote(lit.Value)
+	if err != nil {
+		return ""
+	}
+	return s
+}
+
+// inspect visits the source that serves: no tests, no fakes.
+func inspect(t *testing.T, root string, visit func(ast.Node) bool) {
+	t.Helper()
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || strings.Contains(path, "fake") {
 			return err
@@ -80,5 +97,4 @@ func codesOf(t *testing.T, root string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return slices.Sorted(maps.Keys(found))
 }
