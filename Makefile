@@ -30,7 +30,7 @@ run-tenant: ## One tenant's runtime without a cluster: make run-tenant FILE=conf
 
 .PHONY: test
 test: ## Every unit and controller test (builds etcd and kube-apiserver the first time: minutes)
-	@$(TOOLBOX) apt strace
+	@$(TOOLBOX) packages
 	@assets=$$($(TOOLBOX) assets) && \
 	KUBEBUILDER_ASSETS="$$assets" $(WATCH) -canaries -name 'go test' -- go test -p 2 -timeout 20m ./...
 

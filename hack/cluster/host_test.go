@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/crispy-enigma/crispy-enigma/hack/toolbox/distro"
 )
 
 const hybridMounts = `tmpfs /sys/fs/cgroup tmpfs rw 0 0
@@ -135,11 +137,11 @@ func TestSomebodyElsesFolderIsNotBelieved(t *testing.T) {
 }
 
 func TestMissingPackages(t *testing.T) {
-	absent := missing(func(file string) bool { return file != "nft" && file != cniDir+"/bridge" })
-	if len(absent) != 2 || absent[0].pkg != "containernetworking-plugins" || absent[1].pkg != "nftables" {
+	absent := distro.Missing(requirements, func(file string) bool { return file != "nft" && file != cniDir+"/bridge" })
+	if len(absent) != 2 || absent[0].Package != "containernetworking-plugins" || absent[1].Package != "nftables" {
 		t.Errorf("missing %v", absent)
 	}
-	if absent := missing(func(string) bool { return true }); absent != nil {
+	if absent := distro.Missing(requirements, func(string) bool { return true }); absent != nil {
 		t.Errorf("missing %v though all is there", absent)
 	}
 }

@@ -12,12 +12,21 @@ import (
 	"syscall"
 
 	"github.com/crispy-enigma/crispy-enigma/hack/toolbox/build"
+	"github.com/crispy-enigma/crispy-enigma/hack/toolbox/distro"
 )
+
+// forTests is what tests run beside the pinned tools.
+var forTests = []distro.Requirement{
+	{Package: "strace", File: "strace", Why: "shows that an acknowledged write has been synced"},
+	{Package: "nftables", File: "nft", Why: "checks the rules of the local cluster's network policies"},
+	{Package: "iproute2", File: "ip", Why: "makes the networks of tests"},
+}
 
 const usage = `usage: go run ./hack/toolbox COMMAND
   build TOOL…   build what is missing or stale (also the groups: envtest, cluster)
   path TOOL     the same, then print the binary's path
   assets        print a folder for KUBEBUILDER_ASSETS, built if need be
+  packages      install what the tests need of the distribution
   list          print every tool and its version`
 
 func main() {
@@ -46,6 +55,8 @@ func run(ctx context.Context, args []string) error {
 		return printPath(ctx, builder, args[1])
 	case args[0] == "assets" && len(args) == 1:
 		return printAssets(ctx, builder)
+	case args[0] == "packages" && len(args) == 1:
+		return distro.Ensure(ctx, os.Stderr, forTests)
 	case args[0] == "list" && len(args) == 1:
 		return list(root)
 	}
