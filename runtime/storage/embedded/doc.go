@@ -5,8 +5,8 @@
 // disk: its log was synced after it was written. Writes that come together share
 // one transaction and one sync. Takes, settlements and usage are decided in
 // memory and ride on the next commit, within a second. A reservation that was never
-// settled counts as spent after a crash. Reads never wait for the writer,
-// and histories of sessions in use come from memory, which holds what is committed.
+// settled counts as spent after a crash. Reads never wait for the writer, and the
+// history of a session in use comes from memory, which holds what is committed.
 //
 // A disk that is full, read-only or broken makes writes storage.ErrUnavailable, with
 // the reason in Health, and heals without a restart. A file that is corrupt, or

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -94,6 +95,8 @@ func (w *writer) run() {
 			w.finish()
 			return
 		}
+		// Those who are about to ask for a write come first: they share the commit.
+		runtime.Gosched()
 		w.commit(false)
 		if w.s.reason.Load() != nil {
 			w.due.Reset(healEvery)
