@@ -11,16 +11,16 @@ import (
 )
 
 var requirements = []distro.Requirement{
-	{"containerd", "containerd", "runs the containers"},
-	{"containerd", "ctr", "loads images"},
-	{"runc", "runc", "starts a container"},
-	{"containernetworking-plugins", cniDir + "/bridge", "gives pods their addresses"},
-	{"containernetworking-plugins", cniDir + "/portmap", "gives pods their addresses"},
-	{"iptables", "iptables", "is called by the network plugins"},
-	{"nftables", "nft", "routes Services and enforces NetworkPolicies"},
-	{"iproute2", "ip", "sets up the cluster's network"},
-	{"util-linux", "nsenter", "enters the cluster's namespaces"},
-	{"mount", "mount", "is called by kubelet"},
+	{Package: "containerd", File: "containerd", Why: "runs the containers"},
+	{Package: "containerd", File: "ctr", Why: "loads images"},
+	{Package: "runc", File: "runc", Why: "starts a container"},
+	{Package: "containernetworking-plugins", File: cniDir + "/bridge", Why: "gives pods their addresses"},
+	{Package: "containernetworking-plugins", File: cniDir + "/portmap", Why: "gives pods their addresses"},
+	{Package: "iptables", File: "iptables", Why: "is called by the network plugins"},
+	{Package: "nftables", File: "nft", Why: "routes Services and enforces NetworkPolicies"},
+	{Package: "iproute2", File: "ip", Why: "sets up the cluster's network"},
+	{Package: "util-linux", File: "nsenter", Why: "enters the cluster's namespaces"},
+	{Package: "mount", File: "mount", Why: "is called by kubelet"},
 }
 
 // preflight makes sure that the machine can carry a cluster, installing from the distribution what is missing.
