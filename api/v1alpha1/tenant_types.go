@@ -393,8 +393,7 @@ type APIKey struct {
 	// +optional
 	SecretRef *SecretKeyReference `json:"secretRef,omitempty"`
 	// scopes are what the key may do beyond calling the API: sessions:all reads and
-	// deletes every caller's sessions, metrics:read reads the tenant's metrics.
-	// Default: none.
+	// deletes every caller's sessions. Default: none.
 	// +kubebuilder:validation:MaxItems=16
 	// +listType=set
 	// +optional
@@ -425,7 +424,7 @@ type APIKey struct {
 
 // Scope is a right of a key.
 //
-// +kubebuilder:validation:Enum="sessions:all";"metrics:read"
+// +kubebuilder:validation:Enum="sessions:all"
 type Scope string
 
 // CORS says which web pages may call from a browser.

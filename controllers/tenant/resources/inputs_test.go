@@ -97,7 +97,7 @@ func workersAI(in *resources.Inputs) {
 	s.Prompt = v1alpha1.Prompt{System: "You serve {{shop}}.", Variables: map[string]v1alpha1.PromptValue{"shop": "Acme"}, Temperature: &temperature, MaxTokens: 2048}
 	s.Auth.Keys = []v1alpha1.APIKey{
 		{Name: "web", TrustUserHeader: true, RotateAfter: &metav1.Duration{Duration: 720 * time.Hour}},
-		{Name: "admin", Scopes: []v1alpha1.Scope{"sessions:all", "metrics:read"}, SecretRef: &v1alpha1.SecretKeyReference{Name: "own"}},
+		{Name: "admin", Scopes: []v1alpha1.Scope{"sessions:all"}, SecretRef: &v1alpha1.SecretKeyReference{Name: "own"}},
 	}
 	s.CORS.Origins = []string{"https://acme.example", "https://*.acme.example"}
 	s.TrustedProxies = []string{"10.0.0.0/8"}
