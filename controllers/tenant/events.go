@@ -35,6 +35,9 @@ func (r *Reconciler) announce(before, t *v1alpha1.Tenant) {
 	if have == nil || had != nil && had.Status == have.Status && had.Reason == have.Reason {
 		return
 	}
+	if have.Reason == v1alpha1.ReasonNamespaceDeleting {
+		return // an event is new content too, which such a namespace refuses
+	}
 	kind := corev1.EventTypeNormal
 	if t.Condition(v1alpha1.ConditionStalled) != nil || warns[have.Reason] {
 		kind = corev1.EventTypeWarning
@@ -62,11 +65,14 @@ var warns = map[string]bool{
 	v1alpha1.ReasonRouteNotAccepted:  true,
 }
 
-// announceChanges tells in one event what was written. That a child differs from what a
-// Ready Tenant had is drift, and somebody's doing.
-func (r *Reconciler) announceChanges(t *v1alpha1.Tenant, result apply.Result) {
+// announceChanges tells in one event what was written. It is drift, and somebody's doing,
+// if a Ready Tenant's children differ though its document, of this digest, is the one it
+// had. A Deployment may differ by its class's doing or by a newer operator's.
+func (r *Reconciler) announceChanges(t *v1alpha1.Tenant, digest string, result apply.Result) {
 	var changes []string
+	drift := t.Status.ConfigDigest == digest
 	for _, c := range result.Changes {
+		drift = drift && (c.Kind != "Deployment" || c.Verb != apply.Updated)
 		if c.Verb != apply.Migrated { // our own bookkeeping: what the child is hasn't changed
 			changes = append(changes, c.Verb+" "+c.Kind+" "+c.Name)
 		}
@@ -76,7 +82,7 @@ func (r *Reconciler) announceChanges(t *v1alpha1.Tenant, result apply.Result) {
 	}
 	reason := "ChildrenApplied"
 	ready := t.Condition(v1alpha1.ConditionReady)
-	if ready != nil && ready.Status == metav1.ConditionTrue && ready.ObservedGeneration == t.Generation {
+	if drift && ready != nil && ready.Status == metav1.ConditionTrue && ready.ObservedGeneration == t.Generation {
 		reason = "DriftUndone"
 	}
 	r.Recorder.Eventf(t, nil, corev1.EventTypeNormal, reason, actionReconcile, "%s", note(strings.Join(changes, ", ")))

@@ -117,6 +117,14 @@ var _ = Describe("a class", func() {
 		limits := deployment.Spec.Template.Spec.Containers[0].Resources.Limits
 		Expect(limits.Cpu().String()).To(Equal("1"))
 		Expect(limits.Memory().String()).To(Equal("128Mi"))
+
+		class.Spec.MaxLimits.DailyTokens = new(int64(9))
+		class.Spec.MaxResources[corev1.ResourceCPU] = quantity("2")
+		Expect(w.Client.Update(ctx, class)).To(Succeed())
+		w.ExpectReady(ctx, t)
+		Expect(w.Client.Get(ctx, client.ObjectKeyFromObject(deployment), deployment)).To(Succeed())
+		Expect(deployment.Spec.Template.Spec.Containers[0].Resources.Limits.Cpu().String()).To(Equal("2"))
+		Expect(w.Events.Reasons("acme")).NotTo(ContainElement("DriftUndone"), "the class changed, nobody meddled")
 	})
 
 	It("whose pod patch isn't safe stalls its Tenants", func(ctx SpecContext) {

@@ -63,7 +63,8 @@ func (r *Reconciler) applyChildren(ctx context.Context, o *observed, found crede
 		made := apply.Change{Verb: apply.Created, Kind: "Secret", Name: resources.NamesOf(o.tenant.Name).Keys}
 		result.Changes = append([]apply.Change{made}, result.Changes...)
 	}
-	r.report(ctx, o.tenant, result)
+	digest := tenantconfig.DigestOf(document)
+	r.report(ctx, o.tenant, digest, result)
 	if apierrors.IsNotFound(err) {
 		r.Gateway.Doubt() // of all kinds only its kinds come and go
 	}
@@ -71,7 +72,7 @@ func (r *Reconciler) applyChildren(ctx context.Context, o *observed, found crede
 		return nil, refusal(err), unexplained(err)
 	}
 	r.announceRotation(o.tenant, rotated)
-	o.tenant.Status.ConfigDigest = tenantconfig.DigestOf(document)
+	o.tenant.Status.ConfigDigest = digest
 	o.tenant.Status.Image = resources.Image(*in)
 	return &built{
 		digest:      o.tenant.Status.ConfigDigest,
@@ -132,8 +133,9 @@ func (r *Reconciler) owner(o *observed) apply.Owner {
 	}
 }
 
-// report tells of what was written, in the log and as metrics.
-func (r *Reconciler) report(ctx context.Context, t *v1alpha1.Tenant, result apply.Result) {
+// report tells of what was written for the document of a digest, in the log and as
+// metrics.
+func (r *Reconciler) report(ctx context.Context, t *v1alpha1.Tenant, digest string, result apply.Result) {
 	for _, change := range result.Changes {
 		level := 0
 		if change.Verb == apply.Migrated { // what the child is hasn't changed
@@ -142,7 +144,7 @@ func (r *Reconciler) report(ctx context.Context, t *v1alpha1.Tenant, result appl
 		log.FromContext(ctx).V(level).Info("child "+change.Verb, "kind", change.Kind, "child", change.Name, "fields", change.Fields)
 		r.Metrics.childWritten(change.Kind, change.Verb)
 	}
-	r.announceChanges(t, result)
+	r.announceChanges(t, digest, result)
 }
 
 // refusal is the verdict that an error of building or applying children explains; nil
