@@ -103,7 +103,7 @@ func TestRenderSaysWhatIsWrong(t *testing.T) {
 		"class missing":  {minimal + "spec: {classRef: {name: gold}}", nil, `TenantClass "gold" doesn't exist`},
 		"two tenants":    {minimal + "---\n" + strings.Replace(minimal, "acme", "shop", 1), nil, "name it with --tenant"},
 		"wrong tenant":   {minimal, []string{"--tenant", "shop"}, `0 Tenants called "shop"`},
-		"class bound": {minimal + "---\napiVersion: ai.crispy-enigma.dev/v1alpha1\nkind: TenantClass\nmetadata: {name: c}\nspec: {default: true, maxLimits: {perMinute: 5}}\n",
+		"class bound": {minimal + "spec: {limits: {requests: {perMinute: 6}}}\n---\napiVersion: ai.crispy-enigma.dev/v1alpha1\nkind: TenantClass\nmetadata: {name: c}\nspec: {default: true, maxLimits: {perMinute: 5}}\n",
 			nil, `class "c" allows at most 5`},
 		"account missing": {minimal + "spec: {upstream: {type: workersai, accountRef: {name: a}}, models: {chat: m}}", nil, "CloudflareAccount default/a doesn't exist"},
 		"state dir":       {minimal, []string{"--state-dir", "relative", "-o", t.TempDir()}, "state.path"},
