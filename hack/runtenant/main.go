@@ -9,12 +9,14 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -81,9 +83,12 @@ func run(ctx context.Context, files []string, api, metrics string) error {
 
 // free refuses an address that somebody listens on, before anything is built.
 func free(address, flagName string) error {
+	if strings.HasSuffix(address, ":0") {
+		return fmt.Errorf("%s %s: name the port", flagName, address)
+	}
 	l, err := net.Listen("tcp", address)
 	if err != nil {
-		return fmt.Errorf("%s: %w; choose another one: go run ./hack/runtenant %s 127.0.0.1:0 …", address, err, flagName)
+		return fmt.Errorf("%s: %w; choose another one: go run ./hack/runtenant %s 127.0.0.1:18080 …", address, err, flagName)
 	}
 	return l.Close()
 }
@@ -149,7 +154,8 @@ func greet(keysFile, api, metrics string, took time.Duration) error {
 			return fmt.Errorf("reading %s: %w", keysFile, err)
 		}
 	}
-	for name, key := range keys {
+	for _, name := range slices.Sorted(maps.Keys(keys)) {
+		key := keys[name]
 		fmt.Printf("\n  # key %q\n  curl -N http://%s/chat -H 'Authorization: Bearer %s' -H 'Content-Type: application/json' \\\n"+
 			"    -d '{\"sessionId\":\"7f1c9c9e-7d0a-4f0e-9a3c-2b1d5e6f7a8b\",\"message\":\"Tea is served at four. When is tea served?\"}'\n", name, api, key)
 	}
