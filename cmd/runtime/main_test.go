@@ -35,8 +35,8 @@ func TestMain(m *testing.M) {
 }
 
 const (
-	key         = "ce_canary-0123456789abcdef"
-	statusToken = "canary-status-token-0123456789"
+	key         = "ce_c4nary-0123456789abcdef"
+	statusToken = "c4nary-status-token-0123456789"
 )
 
 // process is the program at work.
@@ -119,8 +119,8 @@ func (p *process) wait() int {
 	p.t.Helper()
 	<-p.copied
 	err := p.cmd.Wait()
-	if strings.Contains(p.stderr.String(), "canary") {
-		p.t.Errorf("a canary in the log: %s", p.stderr)
+	if strings.Contains(p.stderr.String(), "c4nary") {
+		p.t.Errorf("a c4nary in the log: %s", p.stderr)
 	}
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		return exit.ExitCode()
@@ -140,7 +140,7 @@ func (p *process) do(method, url, token, body string) (*http.Response, error) {
 }
 
 func (p *process) chat(session int, stream bool) (*http.Response, error) {
-	return p.do(http.MethodPost, p.url+"/chat", key, fmt.Sprintf(`{"sessionId":"%08x-1c6b-4f7e-9d0a-5b1f2c3d4e5f","message":"canary","stream":%t}`, session, stream))
+	return p.do(http.MethodPost, p.url+"/chat", key, fmt.Sprintf(`{"sessionId":"%08x-1c6b-4f7e-9d0a-5b1f2c3d4e5f","message":"c4nary","stream":%t}`, session, stream))
 }
 
 func (p *process) status() (st tenantconfig.Status) {
@@ -163,9 +163,9 @@ func TestStoppingTheProgramLosesNothing(t *testing.T) {
 	up := aifake.New(t)
 	up.Script(func(r *aifake.Request) aifake.Answer {
 		if r.Chat.Stream {
-			return aifake.Says("canary ", "one ", "two").PauseAt(1, gate)
+			return aifake.Says("c4nary ", "one ", "two").PauseAt(1, gate)
 		}
-		return aifake.Says("canary")
+		return aifake.Says("c4nary")
 	})
 	dir := configDir(t, document(up.URL, t.TempDir()))
 	p := start(t, dir)
@@ -219,7 +219,7 @@ func TestStoppingTheProgramLosesNothing(t *testing.T) {
 	}
 	text, _ := io.ReadAll(resp.Body)
 	_ = resp.Body.Close()
-	if !strings.Contains(string(text), `"content":"canary one two"`) {
+	if !strings.Contains(string(text), `"content":"c4nary one two"`) {
 		t.Errorf("history after the restart: %s", text)
 	}
 	if err := next.cmd.Process.Signal(os.Interrupt); err != nil {
@@ -261,7 +261,7 @@ func TestWhatCantBeServedIsRefused(t *testing.T) {
 }
 
 func TestASecondSignalEndsAtOnce(t *testing.T) {
-	up := aifake.New(t, aifake.Says("canary ", "never").PauseAt(1, make(chan struct{})))
+	up := aifake.New(t, aifake.Says("c4nary ", "never").PauseAt(1, make(chan struct{})))
 	p := start(t, configDir(t, document(up.URL, t.TempDir())))
 	resp, err := p.chat(0, true)
 	if err != nil {

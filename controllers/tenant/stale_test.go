@@ -70,7 +70,7 @@ var _ = Describe("a cache that lags", func() {
 var _ = Describe("secrets", func() {
 	It("appear in Secrets alone", func(ctx SpecContext) {
 		w := newWorld(ctx)
-		const canary = "canary-0123456789-0123456789-0123456789"
+		const canary = "c4nary-0123456789-0123456789-0123456789"
 		create(ctx, w, tokenSecret(w, "upstream", canary+"-upstream"))
 		create(ctx, w, tokenSecret(w, "mine", canary+"-key"))
 		t := w.ExpectCreated(ctx, "acme", testenv.WithUpstream("http://ollama.models:11434/v1", "upstream"),

@@ -24,12 +24,12 @@ import (
 type panics struct{ tokens []string }
 
 func (p panics) Complete(context.Context, tenancy.ID, ai.ChatRequest) (ai.Answer, error) {
-	panic("canary")
+	panic("c4nary")
 }
 
 func (p panics) Stream(context.Context, tenancy.ID, ai.ChatRequest) (ai.Stream, error) {
 	if p.tokens == nil {
-		panic("canary")
+		panic("c4nary")
 	}
 	return &panicStream{p.tokens}, nil
 }
@@ -87,7 +87,7 @@ func TestADriverThatPanicsFailsOneRequest(t *testing.T) {
 				Recorder: telemetry.NewRecorder(store.Usage(), telemetry.NewMetrics("test"), logger, nil), Estimator: &ai.Estimator{}, Logger: logger,
 			}).Mount(door)
 			srv := httptest.NewServer(door)
-			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, srv.URL+"/chat", strings.NewReader(`{"sessionId":"`+session+`","message":"canary","stream":`+tc.stream+`}`))
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, srv.URL+"/chat", strings.NewReader(`{"sessionId":"`+session+`","message":"c4nary","stream":`+tc.stream+`}`))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -107,7 +107,7 @@ func TestADriverThatPanicsFailsOneRequest(t *testing.T) {
 					t.Errorf("no %s in %s", want, text)
 				}
 			}
-			if strings.Contains(log.String(), "canary") || !strings.Contains(log.String(), "panic") {
+			if strings.Contains(log.String(), "c4nary") || !strings.Contains(log.String(), "panic") {
 				t.Errorf("the log: %s", &log)
 			}
 			now := time.Now()

@@ -251,11 +251,11 @@ func TestPanicInAStreamIsTold(t *testing.T) {
 	seen := httpapi.Observation{}
 	serve(t, rec, httpapi.Options{Observe: func(o httpapi.Observation) { seen = o }}, func(_ context.Context, w *httpapi.EventWriter) {
 		w.Data([]byte("x"))
-		panic("canary")
+		panic("c4nary")
 	})
 	got := rec.written()
 	if !strings.HasPrefix(got, "data: x\n\nevent: error\ndata: {\"code\":\"internal\",") ||
-		!strings.HasSuffix(got, "event: done\ndata: {\"done\":true,\"error\":\"internal\"}\n\n") || strings.Contains(got, "canary") {
+		!strings.HasSuffix(got, "event: done\ndata: {\"done\":true,\"error\":\"internal\"}\n\n") || strings.Contains(got, "c4nary") {
 		t.Errorf("body %q", got)
 	}
 	if seen.Status != 500 || seen.Code != "internal" || !seen.Stream || seen.Bytes != int64(len(got)) {

@@ -26,9 +26,9 @@ import (
 )
 
 const (
-	acmeKey    = "ce_canary_acme_0123456789abcdef"
-	metricsKey = "ce_canary_metrics_456789abcdef"
-	globexKey  = "ce_canary_globex_23456789abcdef"
+	acmeKey    = "ce_c4nary_acme_0123456789abcdef"
+	metricsKey = "ce_c4nary_metrics_456789abcdef"
+	globexKey  = "ce_c4nary_globex_23456789abcdef"
 )
 
 type option func(*tenantconfig.Config)
@@ -163,7 +163,7 @@ func chat(_ context.Context, c httpapi.Call, r chatRequest) (httpapi.Answer, err
 	c.Out.Set("X-Model-Id", "small")
 	switch r.Fault {
 	case "panic":
-		panic("canary: " + r.Message)
+		panic("c4nary: " + r.Message)
 	case "nil":
 		var t *tenancy.Tenant
 		_ = t.Config.Models

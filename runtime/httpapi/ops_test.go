@@ -15,7 +15,7 @@ import (
 )
 
 func TestOps(t *testing.T) {
-	token, ready := "st-canary", error(nil)
+	token, ready := "st-c4nary", error(nil)
 	h := httpapi.Ops(httpapi.OpsOptions{
 		Ready: func(context.Context) error { return ready },
 		Status: func(context.Context) tenantconfig.Status {
@@ -46,13 +46,13 @@ func TestOps(t *testing.T) {
 	if rec := get("GET", "/healthz"); rec.Code != 200 {
 		t.Errorf("alive while not ready: %d", rec.Code)
 	}
-	for _, auth := range [][]string{nil, {"Bearer "}, {"Bearer wrong"}, {"Basic st-canary"}, {"st-canary"}, {"Bearer st-canary", "Bearer st-canary"}, {"Bearer st-canaryy"}} {
+	for _, auth := range [][]string{nil, {"Bearer "}, {"Bearer wrong"}, {"Basic st-c4nary"}, {"st-c4nary"}, {"Bearer st-c4nary", "Bearer st-c4nary"}, {"Bearer st-c4naryy"}} {
 		rec := get("GET", "/status", auth...)
 		if rec.Code != 401 || strings.Contains(rec.Body.String(), "sha256") {
 			t.Errorf("%q: %d %s", auth, rec.Code, rec.Body)
 		}
 	}
-	rec := get("GET", "/status", "Bearer st-canary")
+	rec := get("GET", "/status", "Bearer st-c4nary")
 	var status tenantconfig.Status
 	if err := json.Unmarshal(rec.Body.Bytes(), &status); err != nil || rec.Code != 200 || status.ActiveStreams != 2 || status.ConfigDigest != "sha256:x" {
 		t.Errorf("status: %d %s", rec.Code, rec.Body)

@@ -32,12 +32,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // Keys of the test tenant. All hold "canary", as do the messages: no log and no
 // metric may.
 const (
-	keyMain     = "ce_canary-main-0123456789abcdef"
-	keyOther    = "ce_canary-other-0123456789abcdef"
-	keyAll      = "ce_canary-all-0123456789abcdef"
-	keyUsers    = "ce_canary-users-0123456789abcdef"
-	statusToken = "canary-status-token-0123456789"
-	upToken     = "canary-upstream-token-0123456789"
+	keyMain     = "ce_c4nary-main-0123456789abcdef"
+	keyOther    = "ce_c4nary-other-0123456789abcdef"
+	keyAll      = "ce_c4nary-all-0123456789abcdef"
+	keyUsers    = "ce_c4nary-users-0123456789abcdef"
+	statusToken = "c4nary-status-token-0123456789"
+	upToken     = "c4nary-upstream-token-0123456789"
 
 	sessionA = "3f0e8a52-1c6b-4f7e-9d0a-5b1f2c3d4e5f"
 	sessionB = "aaaaaaaa-1c6b-4f7e-9d0a-5b1f2c3d4e5f"
@@ -119,8 +119,8 @@ func (b *bed) close() {
 		b.t.Error("the server didn't end")
 	}
 	for what, text := range map[string]string{"logs": b.logs.String(), "metrics": b.metrics} {
-		if i := strings.Index(text, "canary"); i >= 0 {
-			b.t.Errorf("a canary in the %s: …%s…", what, text[max(0, i-200):min(len(text), i+50)])
+		if i := strings.Index(text, "c4nary"); i >= 0 {
+			b.t.Errorf("a c4nary in the %s: …%s…", what, text[max(0, i-200):min(len(text), i+50)])
 		}
 	}
 }

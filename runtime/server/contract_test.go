@@ -18,10 +18,10 @@ import (
 
 func TestAWholeAnswer(t *testing.T) {
 	t.Parallel()
-	up := aifake.New(t, aifake.Says("Hello", ", ", "canary").Uses(20, 3))
+	up := aifake.New(t, aifake.Says("Hello", ", ", "c4nary").Uses(20, 3))
 	up.RequireKey(upToken)
 	b := newBed(t, up, setup{})
-	a := b.do(chat("a canary question", "stream", false, "temperature", 0.5, "maxTokens", 7))
+	a := b.do(chat("a c4nary question", "stream", false, "temperature", 0.5, "maxTokens", 7))
 	if a.status != http.StatusOK {
 		t.Fatalf("%d %s", a.status, a.body)
 	}
@@ -33,7 +33,7 @@ func TestAWholeAnswer(t *testing.T) {
 	if err := json.Unmarshal(a.body, &got); err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]any{"status": "accepted", "sessionId": sessionA, "stream": false, "message": "Hello, canary"}
+	want := map[string]any{"status": "accepted", "sessionId": sessionA, "stream": false, "message": "Hello, c4nary"}
 	if d := cmp.Diff(want, got.Data); d != "" || !got.OK || got.TraceID != a.header.Get("x-trace-id") {
 		t.Errorf("%s\n%s", a.body, d)
 	}
@@ -47,10 +47,10 @@ func TestAWholeAnswer(t *testing.T) {
 	}
 	asked := up.Requests()[0].Chat
 	if asked.Model != "big" || *asked.MaxTokens != 7 || *asked.Temperature != 0.5 || asked.Stream ||
-		*asked.Messages[0].Content != "You help Acme." || *asked.Messages[1].Content != "a canary question" {
+		*asked.Messages[0].Content != "You help Acme." || *asked.Messages[1].Content != "a c4nary question" {
 		t.Errorf("asked upstream: %s", up.Requests()[0].Body)
 	}
-	wantSaid := []said{{Role: "assistant", Content: "Hello, canary", TokenCount: 3}, {Role: "user", Content: "a canary question"}}
+	wantSaid := []said{{Role: "assistant", Content: "Hello, c4nary", TokenCount: 3}, {Role: "user", Content: "a c4nary question"}}
 	if d := cmp.Diff(wantSaid, b.history(keyMain, sessionA)); d != "" {
 		t.Error(d)
 	}
@@ -62,9 +62,9 @@ func TestAWholeAnswer(t *testing.T) {
 
 func TestAStream(t *testing.T) {
 	t.Parallel()
-	tokens := []string{"Hé", "l\"lo\n", "\u2028 </script>", " 世界", " canary"}
+	tokens := []string{"Hé", "l\"lo\n", "\u2028 </script>", " 世界", " c4nary"}
 	b := newBed(t, aifake.New(t, aifake.Says(tokens...).Uses(20, 5)), setup{})
-	resp := b.open(chat("canary?"))
+	resp := b.open(chat("c4nary?"))
 	events, err := readEvents(resp.Body)
 	_ = resp.Body.Close()
 	if err != nil {
@@ -86,12 +86,12 @@ func TestAStream(t *testing.T) {
 		t.Errorf("done: %+v", s.done)
 	}
 	// The next question brings the conversation with it.
-	b.stream(chat("and canary?"))
+	b.stream(chat("and c4nary?"))
 	var contents []string
 	for _, m := range b.up.Requests()[1].Chat.Messages {
 		contents = append(contents, m.Role+": "+*m.Content)
 	}
-	want := []string{"system: You help Acme.", "user: canary?", "assistant: " + s.text, "user: and canary?"}
+	want := []string{"system: You help Acme.", "user: c4nary?", "assistant: " + s.text, "user: and c4nary?"}
 	if d := cmp.Diff(want, contents); d != "" {
 		t.Error(d)
 	}
@@ -101,7 +101,7 @@ func TestTokensAreNotHeldBack(t *testing.T) {
 	t.Parallel()
 	gate := make(chan struct{})
 	b := newBed(t, aifake.New(t, aifake.Says("first", " second").PauseAt(1, gate)), setup{})
-	resp := b.open(chat("canary"))
+	resp := b.open(chat("c4nary"))
 	defer func() { _ = resp.Body.Close() }()
 	first := make([]byte, 5)
 	if _, err := resp.Body.Read(first); err != nil || string(first) != "data:" {
@@ -131,7 +131,7 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 		"no JSON":             {"{", 400, "invalid_json", ""},
 		"null":                {"null", 400, "", ""},
 		"nothing":             {map[string]any{}, 400, "invalid_request", "sessionId"},
-		"no UUID":             {chat("x", "sessionId", "canary").body, 400, "invalid_request", "sessionId"},
+		"no UUID":             {chat("x", "sessionId", "c4nary").body, 400, "invalid_request", "sessionId"},
 		"empty message":       {chat("").body, 400, "invalid_request", "message"},
 		"null message":        {chat("x", "message", nil).body, 400, "invalid_request", "message"},
 		"a number as message": {chat("x", "message", 7).body, 400, "invalid_request", "message"},
@@ -140,7 +140,7 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 		"hot":                 {chat("x", "temperature", 2.1).body, 400, "invalid_request", "temperature"},
 		"no tokens":           {chat("x", "maxTokens", 0).body, 400, "invalid_request", "maxTokens"},
 		"too many tokens":     {chat("x", "maxTokens", 501).body, 400, "invalid_request", "maxTokens"},
-		"another model":       {chat("x", "modelId", "canary").body, 403, "model_not_allowed", "modelId"},
+		"another model":       {chat("x", "modelId", "c4nary").body, 403, "model_not_allowed", "modelId"},
 		"an allowed model":    {chat("x", "modelId", "small", "stream", false).body, 200, "", ""},
 		"a long user":         {chat("x", "userId", strings.Repeat("u", 129)).body, 400, "invalid_request", "userId"},
 		"a user":              {chat("x", "userId", strings.Repeat("u", 128), "stream", false).body, 200, "", ""},
@@ -148,7 +148,7 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 		"no documents":        {chat("x", "useRag", false, "filter", nil, "stream", false).body, 200, "", ""},
 		"a filter":            {chat("x", "filter", map[string]any{"a": 1}).body, 403, "documents_not_enabled", ""},
 		"a tool":              {chat("x", "tool_name", "summarize").body, 403, "tools_not_enabled", ""},
-		"unknown fields":      {chat("x", "canary", 1, "stream", false).body, 200, "", ""},
+		"unknown fields":      {chat("x", "c4nary", 1, "stream", false).body, 200, "", ""},
 	} {
 		a := b.do(call{path: "/chat", key: keyMain, body: tc.body})
 		var e struct {
@@ -176,7 +176,7 @@ func TestEveryRouteAsksForAKey(t *testing.T) {
 		method, path string
 		body         any
 	}{
-		{http.MethodPost, "/chat", chat("canary", "stream", false).body},
+		{http.MethodPost, "/chat", chat("c4nary", "stream", false).body},
 		{http.MethodGet, "/chat/" + sessionA + "/history", nil},
 		{http.MethodDelete, "/chat/" + sessionA, nil},
 		{http.MethodGet, "/sessions", nil},
@@ -194,8 +194,8 @@ func TestEveryRouteAsksForAKey(t *testing.T) {
 			"x-api-key":            {"", map[string]string{"x-api-key": keyMain}, 200, ""},
 			"nothing":              {"", nil, 400, "tenant_required"},
 			"the tenant alone":     {"", map[string]string{"x-tenant-id": "acme"}, 401, "unauthorized"},
-			"a wrong key":          {"ce_canary-wrong", map[string]string{"x-tenant-id": "acme"}, 401, "unauthorized"},
-			"another tenant":       {keyMain, map[string]string{"x-tenant-id": "canary"}, 404, "tenant_unknown"},
+			"a wrong key":          {"ce_c4nary-wrong", map[string]string{"x-tenant-id": "acme"}, 401, "unauthorized"},
+			"another tenant":       {keyMain, map[string]string{"x-tenant-id": "c4nary"}, 404, "tenant_unknown"},
 		} {
 			a := b.do(call{method: r.method, path: r.path, body: r.body, key: tc.key, header: tc.header})
 			if a.status != tc.status || a.code() != tc.code {
@@ -207,8 +207,8 @@ func TestEveryRouteAsksForAKey(t *testing.T) {
 
 func TestASessionBelongsToItsCaller(t *testing.T) {
 	t.Parallel()
-	b := newBed(t, aifake.New(t, aifake.Says("canary")), setup{})
-	b.stream(chat("canary 1"))
+	b := newBed(t, aifake.New(t, aifake.Says("c4nary")), setup{})
+	b.stream(chat("c4nary 1"))
 	if got := b.history(keyOther, sessionA); len(got) != 0 {
 		t.Errorf("another key sees %v", got)
 	}
@@ -227,14 +227,14 @@ func TestASessionBelongsToItsCaller(t *testing.T) {
 	}
 	// Users of a key that vouches for them are callers of their own.
 	for _, user := range []string{"ann", "bob"} {
-		c := chat("canary of "+user, "stream", false, "userId", user)
+		c := chat("c4nary of "+user, "stream", false, "userId", user)
 		c.key = keyUsers
 		if a := b.do(c); a.status != 200 {
 			t.Fatalf("%d %s", a.status, a.body)
 		}
 	}
 	a := b.do(call{method: http.MethodGet, path: "/chat/" + sessionA + "/history", key: keyUsers, header: map[string]string{"x-user-id": "ann"}})
-	if !strings.Contains(string(a.body), "canary of ann") || strings.Contains(string(a.body), "canary of bob") {
+	if !strings.Contains(string(a.body), "c4nary of ann") || strings.Contains(string(a.body), "c4nary of bob") {
 		t.Errorf("ann sees %s", a.body)
 	}
 	// A header that is wrong is named as a header.
@@ -251,9 +251,9 @@ func TestASessionBelongsToItsCaller(t *testing.T) {
 
 func TestSessionsAreListed(t *testing.T) {
 	t.Parallel()
-	b := newBed(t, aifake.New(t, aifake.Says("canary")), setup{})
-	b.stream(chat("canary"))
-	b.stream(chat("canary", "sessionId", sessionB))
+	b := newBed(t, aifake.New(t, aifake.Says("c4nary")), setup{})
+	b.stream(chat("c4nary"))
+	b.stream(chat("c4nary", "sessionId", sessionB))
 	type page struct {
 		Data struct {
 			Sessions []struct {
@@ -280,7 +280,7 @@ func TestSessionsAreListed(t *testing.T) {
 	if len(second.Data.Sessions) != 1 || second.Data.Sessions[0].SessionID != sessionA || second.Data.NextCursor != "" {
 		t.Errorf("%+v", second)
 	}
-	for _, path := range []string{"/sessions?limit=%zz", "/sessions?limit=1;cursor=", "/sessions?limit=0", "/sessions?limit=x", "/sessions?cursor=canary", "/chat/canary/history", "/chat/" + sessionA + "/history?before=x", "/chat/" + sessionA + "/history?limit=999"} {
+	for _, path := range []string{"/sessions?limit=%zz", "/sessions?limit=1;cursor=", "/sessions?limit=0", "/sessions?limit=x", "/sessions?cursor=c4nary", "/chat/c4nary/history", "/chat/" + sessionA + "/history?before=x", "/chat/" + sessionA + "/history?limit=999"} {
 		if a := b.do(call{method: http.MethodGet, path: path, key: keyMain}); a.status != 400 || a.code() != "invalid_request" {
 			t.Errorf("%s: %d %s", path, a.status, a.body)
 		}
@@ -289,9 +289,9 @@ func TestSessionsAreListed(t *testing.T) {
 
 func TestPagesOfAHistoryMeet(t *testing.T) {
 	t.Parallel()
-	b := newBed(t, aifake.New(t, aifake.Says("canary")), setup{})
+	b := newBed(t, aifake.New(t, aifake.Says("c4nary")), setup{})
 	for range 3 {
-		b.stream(chat("canary"))
+		b.stream(chat("c4nary"))
 	}
 	var before string
 	var roles []string
@@ -381,8 +381,8 @@ func TestHealth(t *testing.T) {
 func TestSilenceIsFilledFromTheStart(t *testing.T) {
 	t.Parallel()
 	gate := make(chan struct{})
-	b := newBed(t, aifake.New(t, aifake.Says("canary").PauseAt(0, gate)), setup{options: func(o *server.Options) { o.Door.Ping = 20 * time.Millisecond }})
-	resp := b.open(chat("canary"))
+	b := newBed(t, aifake.New(t, aifake.Says("c4nary").PauseAt(0, gate)), setup{options: func(o *server.Options) { o.Door.Ping = 20 * time.Millisecond }})
+	resp := b.open(chat("c4nary"))
 	defer func() { _ = resp.Body.Close() }()
 	ping := make([]byte, 8)
 	if _, err := resp.Body.Read(ping); err != nil || !strings.HasPrefix(string(ping), ": ping\n") {
@@ -393,7 +393,7 @@ func TestSilenceIsFilledFromTheStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s := sum(t, events); s.text != "canary" {
+	if s := sum(t, events); s.text != "c4nary" {
 		t.Errorf("%+v", s)
 	}
 }

@@ -37,7 +37,7 @@ func (f *faulty) meet(method string) error {
 		return nil
 	}
 	if at.panics {
-		panic("canary: " + method)
+		panic("c4nary: " + method)
 	}
 	return storage.ErrUnavailable
 }
@@ -118,11 +118,11 @@ func limited(c *tenantconfig.Config) {
 func TestAStoreThatFails(t *testing.T) {
 	t.Parallel()
 	store := newFaulty()
-	b := newBed(t, aifake.New(t, aifake.Says("canary ", "answer")), setup{store: store, cfg: limited})
+	b := newBed(t, aifake.New(t, aifake.Says("c4nary ", "answer")), setup{store: store, cfg: limited})
 	for _, method := range []string{"Take", "Reserve", "History"} {
 		store.at.Store(&fault{method: method})
 		for _, stream := range []bool{false, true} {
-			a := b.do(chat("canary", "stream", stream))
+			a := b.do(chat("c4nary", "stream", stream))
 			if after, err := strconv.Atoi(a.header.Get("Retry-After")); a.status != 503 || a.code() != "unavailable" || err != nil || after < 1 || after > 5 {
 				t.Errorf("%s fails, stream %v: %d %s Retry-After %q", method, stream, a.status, a.body, a.header.Get("Retry-After"))
 			}
@@ -133,16 +133,16 @@ func TestAStoreThatFails(t *testing.T) {
 	}
 	// The answer is there, but can't be kept: the client hears of it, and it is billed.
 	store.at.Store(&fault{method: "Append"})
-	if a := b.do(chat("canary", "stream", false)); a.status != 503 || a.code() != "unavailable" {
+	if a := b.do(chat("c4nary", "stream", false)); a.status != 503 || a.code() != "unavailable" {
 		t.Errorf("Append fails: %d %s", a.status, a.body)
 	}
-	if s := b.stream(chat("canary")); s.failed != "unavailable" || s.text != "canary answer" || s.errorEvent.RetryAfterMs < 1000 {
+	if s := b.stream(chat("c4nary")); s.failed != "unavailable" || s.text != "c4nary answer" || s.errorEvent.RetryAfterMs < 1000 {
 		t.Errorf("Append fails in a stream: %+v", s)
 	}
 	// What can't be settled or counted stays reserved, is logged, and troubles no client.
 	for _, method := range []string{"Settle", "Add"} {
 		store.at.Store(&fault{method: method})
-		if a := b.do(chat("canary", "stream", false)); a.status != 200 {
+		if a := b.do(chat("c4nary", "stream", false)); a.status != 200 {
 			t.Errorf("%s fails: %d %s", method, a.status, a.body)
 		}
 	}
@@ -150,7 +150,7 @@ func TestAStoreThatFails(t *testing.T) {
 		t.Error("a lost usage record isn't told")
 	}
 	store.at.Store(nil)
-	if s := b.stream(chat("canary")); s.failed != "" {
+	if s := b.stream(chat("c4nary")); s.failed != "" {
 		t.Errorf("after the store is back: %+v", s)
 	}
 }
@@ -158,11 +158,11 @@ func TestAStoreThatFails(t *testing.T) {
 func TestAPanicFailsOneRequest(t *testing.T) {
 	t.Parallel()
 	store := newFaulty()
-	b := newBed(t, aifake.New(t, aifake.Says("canary ", "answer")), setup{store: store, cfg: limited})
+	b := newBed(t, aifake.New(t, aifake.Says("c4nary ", "answer")), setup{store: store, cfg: limited})
 	for _, method := range []string{"Take", "Reserve", "History", "Append", "Settle", "Add"} {
 		for _, stream := range []bool{false, true} {
 			store.at.Store(&fault{method: method, panics: true})
-			resp := b.open(chat("canary", "stream", stream))
+			resp := b.open(chat("c4nary", "stream", stream))
 			if resp.StatusCode == 200 {
 				events, err := readEvents(resp.Body)
 				if s := sum(t, events); err != nil || s.failed != "internal" {
@@ -173,7 +173,7 @@ func TestAPanicFailsOneRequest(t *testing.T) {
 			}
 			_ = resp.Body.Close()
 			store.at.Store(nil)
-			if s := b.stream(chat("canary")); s.failed != "" {
+			if s := b.stream(chat("c4nary")); s.failed != "" {
 				t.Errorf("after %s panicked: %+v", method, s)
 			}
 		}
@@ -185,16 +185,16 @@ func TestAPanicFailsOneRequest(t *testing.T) {
 
 func TestRateLimitsOverHTTP(t *testing.T) {
 	t.Parallel()
-	b := newBed(t, aifake.New(t, aifake.Says("canary")), setup{cfg: func(c *tenantconfig.Config) {
+	b := newBed(t, aifake.New(t, aifake.Says("c4nary")), setup{cfg: func(c *tenantconfig.Config) {
 		c.Limits.Requests = tenantconfig.RequestLimits{PerMinute: 3, WindowSec: 60}
 	}})
 	for i := range 3 {
-		a := b.do(chat("canary", "stream", i%2 == 0))
+		a := b.do(chat("c4nary", "stream", i%2 == 0))
 		if a.status != 200 || a.header.Get("x-ratelimit-remaining") != strconv.Itoa(2-i) || a.header.Get("ratelimit-policy") != `"long";q=3;w=60` {
 			t.Errorf("request %d: %d %v", i, a.status, a.header)
 		}
 	}
-	a := b.do(chat("canary"))
+	a := b.do(chat("c4nary"))
 	if after, err := strconv.Atoi(a.header.Get("Retry-After")); a.status != 429 || a.code() != "rate_limited" || err != nil || after < 50 || after > 60 {
 		t.Errorf("%d %s Retry-After %q", a.status, a.body, a.header.Get("Retry-After"))
 	}
@@ -202,7 +202,7 @@ func TestRateLimitsOverHTTP(t *testing.T) {
 	if got := b.history(keyMain, sessionA); len(got) != 6 {
 		t.Errorf("history: %v", got)
 	}
-	c := chat("canary", "stream", false)
+	c := chat("c4nary", "stream", false)
 	c.key = keyOther
 	if a := b.do(c); a.status != 200 {
 		t.Errorf("another key: %d %s", a.status, a.body)
@@ -216,13 +216,13 @@ func TestRateLimitsOverHTTP(t *testing.T) {
 // what is used never exceeds it.
 func TestABudgetUnderParallelLoad(t *testing.T) {
 	t.Parallel()
-	up := aifake.New(t, aifake.Says(strings.Split(strings.Repeat("canary ", 300), " ")...))
+	up := aifake.New(t, aifake.Says(strings.Split(strings.Repeat("c4nary ", 300), " ")...))
 	b := newBed(t, up, setup{cfg: func(c *tenantconfig.Config) { c.Limits.Tokens.Daily = 3000 }})
 	var admitted, refused atomic.Int64
 	var wg sync.WaitGroup
 	for i := range 60 {
 		wg.Go(func() {
-			a := b.do(chat("canary", "stream", i%2 == 0))
+			a := b.do(chat("c4nary", "stream", i%2 == 0))
 			switch {
 			case a.status == 200:
 				admitted.Add(1)
@@ -249,7 +249,7 @@ func TestABudgetUnderParallelLoad(t *testing.T) {
 func TestBodiesAreBounded(t *testing.T) {
 	t.Parallel()
 	b := newBed(t, aifake.New(t), setup{cfg: func(c *tenantconfig.Config) { c.Limits.BodyBytes = 2048 }})
-	if a := b.do(chat(strings.Repeat("canary ", 400))); a.status != 413 || a.code() != "payload_too_large" {
+	if a := b.do(chat(strings.Repeat("c4nary ", 400))); a.status != 413 || a.code() != "payload_too_large" {
 		t.Errorf("%d %s", a.status, a.body)
 	}
 	if a := b.do(call{method: http.MethodGet, path: "/nowhere", key: keyMain}); a.status != 404 || a.code() != "not_found" {

@@ -21,7 +21,7 @@ func openStreams(b *bed, n int) []*http.Response {
 	b.t.Helper()
 	out := make([]*http.Response, n)
 	for i := range out {
-		out[i] = b.open(chat("canary", "sessionId", strings.Repeat("abcdef01"[i%8:i%8+1], 8)+sessionA[8:]))
+		out[i] = b.open(chat("c4nary", "sessionId", strings.Repeat("abcdef01"[i%8:i%8+1], 8)+sessionA[8:]))
 		if _, err := io.ReadFull(out[i].Body, make([]byte, len("data: "))); err != nil {
 			b.t.Fatal(err)
 		}
@@ -35,9 +35,9 @@ func TestALiveChangeDropsNoStream(t *testing.T) {
 	up := aifake.New(t)
 	up.Script(func(r *aifake.Request) aifake.Answer {
 		if r.Chat.Stream {
-			return aifake.Says("canary ", "one ", "two").PauseAt(1, gate)
+			return aifake.Says("c4nary ", "one ", "two").PauseAt(1, gate)
 		}
-		return aifake.Says("canary")
+		return aifake.Says("c4nary")
 	})
 	b := newBed(t, up, setup{})
 	streams := openStreams(b, 20)
@@ -46,10 +46,10 @@ func TestALiveChangeDropsNoStream(t *testing.T) {
 		c.Models.Chat = "new"
 		c.Prompt.System = "You are new."
 	})
-	if a := b.do(chat("canary", "stream", false)); a.status != 200 || a.header.Get("x-model-id") != "new" || a.header.Get("x-ratelimit-limit") != "1" {
+	if a := b.do(chat("c4nary", "stream", false)); a.status != 200 || a.header.Get("x-model-id") != "new" || a.header.Get("x-ratelimit-limit") != "1" {
 		t.Errorf("under the new document: %d %v", a.status, a.header)
 	}
-	if a := b.do(chat("canary", "stream", false)); a.status != 429 {
+	if a := b.do(chat("c4nary", "stream", false)); a.status != 429 {
 		t.Errorf("over the new limit: %d", a.status)
 	}
 	// A refused document changes nothing but what /status tells.
@@ -65,7 +65,7 @@ func TestALiveChangeDropsNoStream(t *testing.T) {
 		c.Upstream.BaseURL = other.URL
 		c.Limits.Requests.PerMinute = 100
 	})
-	if a := b.do(chat("canary", "stream", false)); a.status != 200 || !strings.Contains(string(a.body), "from elsewhere") {
+	if a := b.do(chat("c4nary", "stream", false)); a.status != 200 || !strings.Contains(string(a.body), "from elsewhere") {
 		t.Errorf("from the new upstream: %d %s", a.status, a.body)
 	}
 	if st := b.status(); st.ConfigError != "" || st.ActiveStreams != 20 {
@@ -83,22 +83,22 @@ func TestALiveChangeDropsNoStream(t *testing.T) {
 
 func TestANewCredentialIsTakenUp(t *testing.T) {
 	t.Parallel()
-	up := aifake.New(t, aifake.Says("canary"))
-	up.RequireKey("canary-new-token")
+	up := aifake.New(t, aifake.Says("c4nary"))
+	up.RequireKey("c4nary-new-token")
 	b := newBed(t, up, setup{})
-	if a := b.do(chat("canary", "stream", false)); a.status != 502 {
+	if a := b.do(chat("c4nary", "stream", false)); a.status != 502 {
 		t.Errorf("with the old credential: %d %s", a.status, a.body)
 	}
 	if st := b.status(); st.Model.State != "failing" || st.Model.Reason != "unauthorized" {
 		t.Errorf("status: %+v", st.Model)
 	}
-	b.write("upstream-token", "canary-new-token")
-	b.eventually("the new credential to be used", func() bool { return b.do(chat("canary", "stream", false)).status == 200 })
+	b.write("upstream-token", "c4nary-new-token")
+	b.eventually("the new credential to be used", func() bool { return b.do(chat("c4nary", "stream", false)).status == 200 })
 }
 
 func TestWhatNeedsARestartWaits(t *testing.T) {
 	t.Parallel()
-	b := newBed(t, aifake.New(t, aifake.Says("canary")), setup{})
+	b := newBed(t, aifake.New(t, aifake.Says("c4nary")), setup{})
 	old := b.status().ConfigDigest
 	b.cfg.Server.APIPort = 8081
 	b.cfg.Models.Chat = "new"
@@ -118,7 +118,7 @@ func TestWhatNeedsARestartWaits(t *testing.T) {
 func TestStoppingLosesNothing(t *testing.T) {
 	t.Parallel()
 	gate := make(chan struct{})
-	up := aifake.New(t, aifake.Says("canary ", "one ", "two").PauseAt(1, gate))
+	up := aifake.New(t, aifake.Says("c4nary ", "one ", "two").PauseAt(1, gate))
 	store := memory.New(memory.Options{})
 	b := newBed(t, up, setup{store: store, options: func(o *server.Options) { o.LameDuck = 150 * time.Millisecond }})
 	streams := openStreams(b, 20)
@@ -133,7 +133,7 @@ func TestStoppingLosesNothing(t *testing.T) {
 	_ = resp.Body.Close()
 	// Later they are refused, and open streams still go on.
 	b.eventually("new requests to be refused", func() bool { return b.do(health).status == 503 })
-	a := b.do(chat("canary"))
+	a := b.do(chat("c4nary"))
 	trace := a.header.Get("x-trace-id")
 	if a.status != 503 || a.code() != "unavailable" || a.header.Get("Retry-After") == "" || trace == "" || !strings.Contains(string(a.body), trace) {
 		t.Errorf("while refusing: %d %v %s", a.status, a.header, a.body)
@@ -157,7 +157,7 @@ func TestStoppingLosesNothing(t *testing.T) {
 
 func TestTimeToDrainIsBounded(t *testing.T) {
 	t.Parallel()
-	up := aifake.New(t, aifake.Says("canary ", "never").PauseAt(1, make(chan struct{})))
+	up := aifake.New(t, aifake.Says("c4nary ", "never").PauseAt(1, make(chan struct{})))
 	store := memory.New(memory.Options{})
 	b := newBed(t, up, setup{store: store, cfg: func(c *tenantconfig.Config) { c.Server.DrainSeconds = 1 }})
 	streams := openStreams(b, 20)
@@ -195,13 +195,13 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	up.Script(func(r *aifake.Request) aifake.Answer {
 		switch len(*r.Chat.Messages[len(r.Chat.Messages)-1].Content) % 4 {
 		case 0:
-			return aifake.Says("canary")
+			return aifake.Says("c4nary")
 		case 1:
-			return aifake.Says("canary ", "cut").CutAfter(100)
+			return aifake.Says("c4nary ", "cut").CutAfter(100)
 		case 2:
 			return aifake.Refuses(500, "")
 		default:
-			return aifake.Says("canary ", "hangs").PauseAt(1, make(chan struct{}))
+			return aifake.Says("c4nary ", "hangs").PauseAt(1, make(chan struct{}))
 		}
 	})
 	b := newBed(t, up, setup{})

@@ -44,7 +44,7 @@ func usage(t *testing.T, s storage.Store) (calls map[string]int64, in, out int64
 
 func TestAnUpstreamsRefusalBecomesAnAnswer(t *testing.T) {
 	t.Parallel()
-	const secret = `{"error":{"message":"canary: your key sk-canary is wrong","code":"x"}}`
+	const secret = `{"error":{"message":"c4nary: your key sk-c4nary is wrong","code":"x"}}`
 	for name, tc := range map[string]struct {
 		up         aifake.Answer
 		status     int
@@ -58,9 +58,9 @@ func TestAnUpstreamsRefusalBecomesAnAnswer(t *testing.T) {
 		"out of money":          {aifake.Refuses(402, secret), 503, "ai_quota_exceeded", ""},
 		"down":                  {aifake.Refuses(500, secret), 502, "ai_error", ""},
 		"busy":                  {aifake.Refuses(503, secret, "Retry-After", "3"), 503, "ai_error", "3"},
-		"too long":              {aifake.Refuses(400, `{"error":{"message":"canary","code":"context_length_exceeded"}}`), 400, "context_too_long", ""},
-		"no such model":         {aifake.Refuses(404, `{"error":{"message":"model 'canary' not found","code":"model_not_found"}}`), 502, "ai_error", ""},
-		"HTML":                  {aifake.Sends("text/html", "<html>canary</html>"), 502, "ai_error", ""},
+		"too long":              {aifake.Refuses(400, `{"error":{"message":"c4nary","code":"context_length_exceeded"}}`), 400, "context_too_long", ""},
+		"no such model":         {aifake.Refuses(404, `{"error":{"message":"model 'c4nary' not found","code":"model_not_found"}}`), 502, "ai_error", ""},
+		"HTML":                  {aifake.Sends("text/html", "<html>c4nary</html>"), 502, "ai_error", ""},
 		"nonsense":              {aifake.Sends("application/json", `{"choices":7`), 502, "ai_error", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -68,13 +68,13 @@ func TestAnUpstreamsRefusalBecomesAnAnswer(t *testing.T) {
 			s := memory.New(memory.Options{})
 			b := newBed(t, aifake.New(t, tc.up), setup{store: s})
 			for _, stream := range []bool{false, true} {
-				resp := b.open(chat("canary", "stream", stream))
+				resp := b.open(chat("c4nary", "stream", stream))
 				text, err := io.ReadAll(resp.Body)
 				_ = resp.Body.Close()
 				if err != nil {
 					t.Fatal(err)
 				}
-				if strings.Contains(string(text), "canary") {
+				if strings.Contains(string(text), "c4nary") {
 					t.Errorf("the upstream's text reached the client: %s", text)
 				}
 				if resp.StatusCode == 200 { // accepted, then found to be nonsense
@@ -119,14 +119,14 @@ func TestTheNextModelAnswers(t *testing.T) {
 		if r.Chat.Model == "big" {
 			return aifake.Refuses(500, "")
 		}
-		return aifake.Says("from ", "the small canary")
+		return aifake.Says("from ", "the small c4nary")
 	})
 	b := newBed(t, up, setup{})
-	a := b.do(chat("canary", "stream", false))
+	a := b.do(chat("c4nary", "stream", false))
 	if a.status != 200 || a.header.Get("x-model-id") != "small" {
 		t.Errorf("%d %s from %q", a.status, a.body, a.header.Get("x-model-id"))
 	}
-	if s := b.stream(chat("canary")); s.text != "from the small canary" || s.done.Usage.ModelID != "small" {
+	if s := b.stream(chat("c4nary")); s.text != "from the small c4nary" || s.done.Usage.ModelID != "small" {
 		t.Errorf("%+v", s)
 	}
 	if st := b.status(); st.Model.State != "failing" || st.Model.Reason != "unavailable" {
@@ -143,7 +143,7 @@ func TestNoFallbackInMidStream(t *testing.T) {
 	whole := len(aStream(t, "a", "b", "c"))
 	up.Script(func(r *aifake.Request) aifake.Answer { return aifake.Says("a", "b", "c").CutAfter(whole / 2) })
 	b := newBed(t, up, setup{})
-	if s := b.stream(chat("canary")); s.failed != "ai_truncated" || s.tokens == 0 {
+	if s := b.stream(chat("c4nary")); s.failed != "ai_truncated" || s.tokens == 0 {
 		t.Errorf("%+v", s)
 	}
 	if n := len(up.Requests()); n != 1 {
@@ -187,7 +187,7 @@ func TestAStreamCutAtEveryByte(t *testing.T) {
 	for cut := 0; cut <= len(whole); cut++ {
 		said, complete := saidBy(t, whole[:cut])
 		up.Answer(aifake.Says(tokens...).CutAfter(cut))
-		got := b.stream(chat("canary", "sessionId", fmt.Sprintf("%08x-1c6b-4f7e-9d0a-5b1f2c3d4e5f", cut)))
+		got := b.stream(chat("c4nary", "sessionId", fmt.Sprintf("%08x-1c6b-4f7e-9d0a-5b1f2c3d4e5f", cut)))
 		if got.text != said {
 			t.Fatalf("cut after %d bytes: text %q, want %q", cut, got.text, said)
 		}
@@ -247,7 +247,7 @@ func TestTheUpstreamIsCanceledWithTheClient(t *testing.T) {
 		kept bool
 	}{
 		"before the status": {aifake.Hangs(), 0, false},
-		"after a token":     {aifake.Says("canary ", "more").PauseAt(1, make(chan struct{})), 1, true},
+		"after a token":     {aifake.Says("c4nary ", "more").PauseAt(1, make(chan struct{})), 1, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -255,7 +255,7 @@ func TestTheUpstreamIsCanceledWithTheClient(t *testing.T) {
 			up := aifake.New(t, tc.up)
 			b := newBed(t, up, setup{store: s})
 			ctx, leave := context.WithCancel(t.Context())
-			c := chat("canary")
+			c := chat("c4nary")
 			c.ctx = ctx
 			responded := make(chan struct{})
 			go func() {
@@ -290,7 +290,7 @@ func TestTheUpstreamIsCanceledWithTheClient(t *testing.T) {
 				t.Errorf("billed %d and %d tokens", in, out)
 			}
 			b.eventually("the history", func() bool { return len(b.history(keyMain, sessionA)) == 2 == tc.kept })
-			if kept := b.history(keyMain, sessionA); tc.kept && (!kept[0].Partial || kept[0].Content != "canary ") {
+			if kept := b.history(keyMain, sessionA); tc.kept && (!kept[0].Partial || kept[0].Content != "c4nary ") {
 				t.Errorf("kept %+v", kept)
 			}
 			<-responded
@@ -305,7 +305,7 @@ func TestHeadersGoOutAfterTwoSeconds(t *testing.T) {
 	gate := make(chan struct{})
 	b := newBed(t, aifake.New(t, aifake.Refuses(429, "", "Retry-After", "7").After(gate)), setup{cfg: func(c *tenantconfig.Config) { c.Models.Fallbacks = nil }})
 	began := time.Now()
-	resp := b.open(chat("canary"))
+	resp := b.open(chat("c4nary"))
 	defer func() { _ = resp.Body.Close() }()
 	if took := time.Since(began); resp.StatusCode != 200 || took < 1900*time.Millisecond || took > 4*time.Second {
 		t.Errorf("status %d after %v", resp.StatusCode, took)
@@ -328,11 +328,11 @@ func TestHeadersGoOutAfterTwoSeconds(t *testing.T) {
 func TestTheLedgersAgree(t *testing.T) {
 	t.Parallel()
 	s := memory.New(memory.Options{})
-	up := aifake.New(t, aifake.Says("a ", "canary ", "of ", "four"))
+	up := aifake.New(t, aifake.Says("a ", "c4nary ", "of ", "four"))
 	b := newBed(t, up, setup{store: s})
 	var wg sync.WaitGroup
 	for i := range 40 {
-		wg.Go(func() { b.do(chat("canary", "stream", i%2 == 0)) })
+		wg.Go(func() { b.do(chat("c4nary", "stream", i%2 == 0)) })
 	}
 	wg.Wait()
 	var wantIn, wantOut int64

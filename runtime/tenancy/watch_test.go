@@ -67,7 +67,7 @@ func unchanged(*tenantconfig.Config) {}
 
 func mounted(t testing.TB) *kubelet {
 	k := &kubelet{dir: t.TempDir()}
-	k.write(t, map[string]string{"tenant.json": document(t, unchanged), "upstream-token": " sk-canary-1\n", "status-token": "st-canary\n"})
+	k.write(t, map[string]string{"tenant.json": document(t, unchanged), "upstream-token": " sk-c4nary-1\n", "status-token": "st-c4nary\n"})
 	return k
 }
 
@@ -77,7 +77,7 @@ func TestLoad(t *testing.T) {
 	if tenant.ID.String() != "acme" || tenant.ID.Identity() != "cluster/team/production/acme" || tenant.Digest != tenantconfig.DigestOf(tenant.Config) {
 		t.Errorf("loaded %+v", tenant)
 	}
-	if token, err := tenant.Secret("upstream-token"); err != nil || token != "sk-canary-1" {
+	if token, err := tenant.Secret("upstream-token"); err != nil || token != "sk-c4nary-1" {
 		t.Errorf("upstream token %q, %v", token, err)
 	}
 	for _, name := range []string{"", "other", "../tenant.json", "/etc/hostname", "tenant.json", "..data"} {
@@ -94,7 +94,7 @@ func TestPrintingATenantShowsNoSecret(t *testing.T) {
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "tenant", tenant)
 	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "tenant", *tenant)
 	text := log.String() + fmt.Sprintf("%v %+v %#v %+v", tenant, tenant, tenant, *tenant)
-	if strings.Contains(text, "canary") {
+	if strings.Contains(text, "c4nary") {
 		t.Errorf("printed: %s", text)
 	}
 }

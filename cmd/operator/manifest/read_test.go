@@ -78,7 +78,7 @@ func TestSecretsAreFoundAndNeverQuoted(t *testing.T) {
 	if objects.Secret("default", "s") != nil {
 		t.Error("a Secret of another namespace was found")
 	}
-	if _, err := read(t, secret+"data: {token: {canary: 1}}"); err == nil || strings.Contains(err.Error(), "canary") {
+	if _, err := read(t, secret+"data: {token: {c4nary: 1}}"); err == nil || strings.Contains(err.Error(), "c4nary") {
 		t.Errorf("got %v, want an error without the data", err)
 	}
 }

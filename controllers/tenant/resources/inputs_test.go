@@ -17,9 +17,9 @@ import (
 
 // Planted values: they may appear in Secrets alone.
 const (
-	keyCanary      = "ce_canary-of-a-generated-key-0123456789"
-	statusCanary   = "canary-of-the-status-token-0123456789"
-	upstreamCanary = "canary-of-the-upstream-token-0123456789"
+	keyCanary      = "ce_c4nary-of-a-generated-key-0123456789"
+	statusCanary   = "c4nary-of-the-status-token-0123456789"
+	upstreamCanary = "c4nary-of-the-upstream-token-0123456789"
 )
 
 var now = time.Date(2031, 2, 3, 4, 5, 6, 0, time.UTC)

@@ -16,12 +16,12 @@ import (
 )
 
 // Canary is the credential that a driver under test must use, if it uses any.
-const Canary = "canary-credential-93a1"
+const Canary = "c4nary-credential-93a1"
 
 // prompt and refusal must never stand in an error.
 const (
-	prompt  = "canary-prompt: the launch is on 4 May. When is the launch?"
-	refusal = "canary-refusal"
+	prompt  = "c4nary-prompt: the launch is on 4 May. When is the launch?"
+	refusal = "c4nary-refusal"
 )
 
 // Harness makes drivers to be tested.
@@ -108,7 +108,7 @@ func wantKind(t *testing.T, err error, want ai.Kind) {
 	if kindOf(err) != want {
 		t.Errorf("the error is %v, want %q", err, want)
 	}
-	if err != nil && strings.Contains(err.Error(), "canary") {
+	if err != nil && strings.Contains(err.Error(), "c4nary") {
 		t.Errorf("the error tells a secret: %v", err)
 	}
 }

@@ -21,9 +21,9 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
-	canaryKey    = "sk-canary-key-4711"
-	canaryPrompt = "canary prompt about the merger"
-	canaryBody   = "canary upstream text"
+	canaryKey    = "sk-c4nary-key-4711"
+	canaryPrompt = "c4nary prompt about the merger"
+	canaryBody   = "c4nary upstream text"
 )
 
 func acme(t testing.TB) tenancy.ID {
@@ -168,7 +168,7 @@ func noCanary(t testing.TB, err error) {
 	if err == nil {
 		return
 	}
-	for _, canary := range []string{canaryKey, canaryPrompt, "canary"} {
+	for _, canary := range []string{canaryKey, canaryPrompt, "c4nary"} {
 		if strings.Contains(err.Error(), canary) {
 			t.Errorf("the error tells a secret: %v", err)
 		}
@@ -341,12 +341,12 @@ func TestWholeAnswers(t *testing.T) {
 		body string
 		kind ai.Kind
 	}{
-		"no JSON":            {"canary", ai.KindMalformed},
+		"no JSON":            {"c4nary", ai.KindMalformed},
 		"an array":           {"[]", ai.KindMalformed},
 		"no choices":         {"{}", ai.KindMalformed},
 		"empty choices":      {`{"choices":[]}`, ai.KindMalformed},
 		"something after it": {`{"choices":[{"message":{"content":"x"}}]} {}`, ai.KindMalformed},
-		"refused in 200":     {`{"error":{"message":"canary","code":"context_length_exceeded"}}`, ai.KindTooLong},
+		"refused in 200":     {`{"error":{"message":"c4nary","code":"context_length_exceeded"}}`, ai.KindTooLong},
 		"an empty answer":    {`{"choices":[{"message":{"content":""},"finish_reason":"stop"}]}`, ""},
 	} {
 		up := aifake.New(t, aifake.Sends("application/json", c.body))

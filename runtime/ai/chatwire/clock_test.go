@@ -170,7 +170,7 @@ func TestAnswerThatBrokeInItsHeadersIsNotAskedAgain(t *testing.T) {
 // net/http quotes the upstream's bytes in its own errors.
 func TestGarbageInsteadOfHTTPIsNotQuoted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client := pipeClient(t, func(c net.Conn) { _, _ = io.WriteString(c, "HTTP/1.1 canary-status x\r\n\r\n") })
+		client := pipeClient(t, func(c net.Conn) { _, _ = io.WriteString(c, "HTTP/1.1 c4nary-status x\r\n\r\n") })
 		_, err := ask(t, client)
 		if kindOf(err) != ai.KindUnavailable {
 			t.Errorf("the error is %v", err)

@@ -19,7 +19,7 @@ func TestRefusalsAreTranslated(t *testing.T) {
 		kind   ai.Kind
 		after  time.Duration
 	}{
-		"OpenAI, wrong key":       {aifake.Refuses(401, `{"error":{"message":"Incorrect API key provided: sk-canary","code":"invalid_api_key"}}`), ai.KindUnauthorized, 0},
+		"OpenAI, wrong key":       {aifake.Refuses(401, `{"error":{"message":"Incorrect API key provided: sk-c4nary","code":"invalid_api_key"}}`), ai.KindUnauthorized, 0},
 		"forbidden":               {aifake.Refuses(403, `{}`), ai.KindUnauthorized, 0},
 		"OpenAI, rate":            {aifake.Refuses(429, `{"error":{"code":"rate_limit_exceeded"}}`, "Retry-After", "7"), ai.KindRateLimited, 7 * time.Second},
 		"Retry-After is a date":   {aifake.Refuses(429, ``, "Retry-After", soon), ai.KindRateLimited, 90 * time.Second},
@@ -39,10 +39,10 @@ func TestRefusalsAreTranslated(t *testing.T) {
 		"body too large":          {aifake.Refuses(413, `<html>`), ai.KindTooLong, 0},
 		"content filter":          {aifake.Refuses(400, `{"error":{"code":"content_filter","message":"x"}}`), ai.KindBlocked, 0},
 		"bad request":             {aifake.Refuses(400, `{"error":{"message":"temperature must be …"}}`), ai.KindBadRequest, 0},
-		"unprocessable":           {aifake.Refuses(422, `{"detail":[{"msg":"canary"}]}`), ai.KindBadRequest, 0},
-		"server error":            {aifake.Refuses(500, `{"error":{"message":"canary"}}`), ai.KindUnavailable, 0},
-		"web page":                {aifake.Refuses(502, `<html>canary</html>`, "Retry-After", "3"), ai.KindUnavailable, 3 * time.Second},
-		"redirect":                {aifake.Refuses(307, ``, "Location", "http://canary.invalid/"), ai.KindUnavailable, 0},
+		"unprocessable":           {aifake.Refuses(422, `{"detail":[{"msg":"c4nary"}]}`), ai.KindBadRequest, 0},
+		"server error":            {aifake.Refuses(500, `{"error":{"message":"c4nary"}}`), ai.KindUnavailable, 0},
+		"web page":                {aifake.Refuses(502, `<html>c4nary</html>`, "Retry-After", "3"), ai.KindUnavailable, 3 * time.Second},
+		"redirect":                {aifake.Refuses(307, ``, "Location", "http://c4nary.invalid/"), ai.KindUnavailable, 0},
 		"request timeout":         {aifake.Refuses(408, ``), ai.KindTimeout, 0},
 		"method not allowed":      {aifake.Refuses(405, ``), ai.KindUnavailable, 0},
 		"no content":              {aifake.Refuses(204, ``), ai.KindUnavailable, 0},

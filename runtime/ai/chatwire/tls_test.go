@@ -64,7 +64,7 @@ func TestCertificatesThatArentTrusted(t *testing.T) {
 	plain := httptest.NewServer(http.NotFoundHandler())
 	defer plain.Close()
 	trusting := chatwire.NewTransport(chatwire.TransportOptions{})
-	trusting.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: up.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs, ServerName: "canary.test"}
+	trusting.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: up.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs, ServerName: "c4nary.test"}
 	for name, c := range map[string]struct {
 		url       string
 		transport http.RoundTripper

@@ -157,10 +157,10 @@ func TestCacheKeysKeepTenantsApart(t *testing.T) {
 func TestCloudflaresCodesHaveTheirKinds(t *testing.T) {
 	t.Parallel()
 	envelope := func(code string) string {
-		return `{"success":false,"errors":[{"code":` + code + `,"message":"canary"}]}`
+		return `{"success":false,"errors":[{"code":` + code + `,"message":"c4nary"}]}`
 	}
 	gateway := func(code string) string {
-		return `{"success":false,"result":[],"messages":[],"error":[{"code":` + code + `,"message":"canary"}]}`
+		return `{"success":false,"result":[],"messages":[],"error":[{"code":` + code + `,"message":"c4nary"}]}`
 	}
 	for _, c := range []struct {
 		status int
@@ -168,11 +168,11 @@ func TestCloudflaresCodesHaveTheirKinds(t *testing.T) {
 		want   ai.Kind
 	}{
 		{429, envelope("3036"), ai.KindQuota},
-		{429, `{"internalCode":3036,"message":"canary","name":"x","description":"y"}`, ai.KindQuota},
+		{429, `{"internalCode":3036,"message":"c4nary","name":"x","description":"y"}`, ai.KindQuota},
 		{429, envelope("3040"), ai.KindUnavailable},
 		{429, envelope("971"), ai.KindRateLimited},
 		{429, envelope("99999"), ai.KindRateLimited},
-		{429, `{"error":{"message":"canary","code":"3036"}}`, ai.KindQuota},
+		{429, `{"error":{"message":"c4nary","code":"3036"}}`, ai.KindQuota},
 		{400, envelope("5007"), ai.KindModelNotFound},
 		{404, envelope("3042"), ai.KindModelNotFound},
 		{400, envelope("7003"), ai.KindModelNotFound},
@@ -188,7 +188,7 @@ func TestCloudflaresCodesHaveTheirKinds(t *testing.T) {
 		{402, gateway("2021"), ai.KindQuota},
 		{429, gateway("2021"), ai.KindQuota},
 		{500, gateway("7013"), ai.KindUnavailable},
-		{520, `<html>canary</html>`, ai.KindUnavailable},
+		{520, `<html>c4nary</html>`, ai.KindUnavailable},
 		{500, ``, ai.KindUnavailable},
 	} {
 		up := aifake.New(t, aifake.Refuses(c.status, c.body))
@@ -197,7 +197,7 @@ func TestCloudflaresCodesHaveTheirKinds(t *testing.T) {
 		if !errors.As(err, &e) || e.Kind != c.want {
 			t.Errorf("%d %s: %v, want %q", c.status, c.body, err, c.want)
 		}
-		if strings.Contains(err.Error(), "canary") {
+		if strings.Contains(err.Error(), "c4nary") {
 			t.Errorf("the error quotes Cloudflare: %v", err)
 		}
 	}
