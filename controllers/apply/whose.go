@@ -32,7 +32,7 @@ func (w *writer) claim(want wanted, live client.Object) error {
 		if live.GetLabels()[w.owner.IdentityKey] == identity || live.GetAnnotations()[w.owner.IdentityKey] == identity {
 			return nil
 		}
-		return foreign("doesn't hold the data of this Tenant (its %s is another)", w.owner.IdentityKey)
+		return foreign("doesn't hold the data of this Tenant (its %s is another; if the operator was installed anew, give it the ownerID it had)", w.owner.IdentityKey)
 	}
 	_, applied, err := ownedBy(live.GetManagedFields())
 	if err != nil {
