@@ -13,7 +13,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	goruntime "runtime"
 	"syscall"
 	"time"
 
@@ -63,8 +62,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 2
 	}
 	limitMemory()
-	headroom := reserveHeadroom()
-	defer goruntime.KeepAlive(headroom)
+	paceCollector()
 	logger := telemetry.NewLogger(stderr, lv)
 	srv, err := server.New(ctx, server.Options{
 		Tenant: tenant, Dir: *dir, APIAddress: *api, MetricsAddress: *metrics,

@@ -4,19 +4,59 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 	"strconv"
 	"strings"
 )
 
-// headroom makes the garbage collector wait for this much more garbage before it
-// runs: at its default it would run at every 4 MiB, some twenty times a second under
-// load, for a live heap that is hardly larger. It is never touched, so it costs address
-// space and no memory; what it costs is garbage that lies about a little longer.
-const headroom = 16 << 20
+// garbage is how much may lie about, at least, before the collector runs. At Go's
+// default it runs at every 4 MiB for a live heap that is hardly larger, some twenty
+// times a second under load.
+const garbage = 20 << 20
 
-// reserveHeadroom gives what must be kept alive while the process serves.
-func reserveHeadroom() []byte { return make([]byte, headroom) }
+// paceCollector has the collector run when garbage has come up to its bound, or to half
+// of what it has to look through, if that is more: with a thousand streams open, Go's
+// default would let as much again lie about. It adapts after each collection, unless the
+// environment says otherwise. The memory limit goes first: near it the collector runs
+// whatever this says.
+func paceCollector() {
+	if os.Getenv("GOGC") != "" {
+		return
+	}
+	percent := collectAt(0)
+	debug.SetGCPercent(percent)
+	// A finalizer is the one way to hear of a collection.
+	var collected func(*[64]byte)
+	collected = func(sentinel *[64]byte) {
+		// Setting it stops the program for a moment: not for a trifle.
+		if p := collectAt(lookedThrough()); p < percent-percent/8 || p > percent+percent/8 {
+			percent = p
+			debug.SetGCPercent(p)
+		}
+		runtime.SetFinalizer(sentinel, collected)
+	}
+	runtime.SetFinalizer(new([64]byte), collected)
+}
+
+// collectAt is the GOGC for a collection that looked through so many bytes. Go itself
+// takes less than 4 MiB for 4 MiB.
+func collectAt(bytes uint64) int {
+	bytes = max(bytes, 4<<20)
+	return int(max(100*garbage/bytes, 50))
+}
+
+// lookedThrough is what the last collection found alive, and where it began.
+func lookedThrough() uint64 {
+	samples := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/stack:bytes"}, {Name: "/gc/scan/globals:bytes"}}
+	metrics.Read(samples)
+	var sum uint64
+	for _, s := range samples {
+		sum += s.Value.Uint64()
+	}
+	return sum
+}
 
 // limitMemory lets the garbage collector know the container's limit, unless the
 // environment says otherwise.

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"runtime"
+	"runtime/debug"
 	"testing"
 	"testing/fstest"
 )
@@ -24,5 +26,56 @@ func TestTheContainersMemoryLimit(t *testing.T) {
 		if got := cgroupLimit(tc.root); got != tc.want {
 			t.Errorf("%s: got %d, want %d", name, got, tc.want)
 		}
+	}
+}
+
+func TestWhenGarbageIsCollected(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		looked uint64
+		want   int
+	}{
+		{0, 500},          // 20 MiB beside Go's least of 4
+		{4 << 20, 500},    // the same
+		{10 << 20, 200},   // 20 MiB beside 10
+		{40 << 20, 50},    // 20 MiB beside 40
+		{400 << 20, 50},   // 200 MiB beside 400
+		{1 << 62, 50},     // no overflow
+		{12<<20 + 1, 166}, // rounded down
+	} {
+		if got := collectAt(tc.looked); got != tc.want {
+			t.Errorf("after %d bytes: GOGC %d, want %d", tc.looked, got, tc.want)
+		}
+	}
+}
+
+// TestTheCollectorIsPaced makes garbage with little and with much alive.
+func TestTheCollectorIsPaced(t *testing.T) {
+	t.Setenv("GOGC", "")
+	before := debug.SetGCPercent(100)
+	defer debug.SetGCPercent(before)
+	paceCollector()
+	var sink []byte
+	collections := func(live []byte) uint32 {
+		for range 3 {
+			runtime.GC()
+		}
+		var begin, end runtime.MemStats
+		runtime.ReadMemStats(&begin)
+		for range 400 << 10 {
+			sink = make([]byte, 1<<10)
+		}
+		runtime.ReadMemStats(&end)
+		runtime.KeepAlive(live)
+		runtime.KeepAlive(sink)
+		return end.NumGC - begin.NumGC
+	}
+	// 400 MiB in portions of 20 or more.
+	if n := collections(nil); n > 25 {
+		t.Errorf("%d collections of 400 MiB of garbage with little alive, want 20", n)
+	}
+	// Portions of half of 100 MiB.
+	if n := collections(make([]byte, 100<<20)); n < 6 || n > 12 {
+		t.Errorf("%d collections of 400 MiB of garbage with 100 MiB alive, want 8", n)
 	}
 }
