@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
@@ -87,15 +88,22 @@ func printPath(ctx context.Context, builder build.Builder, name string) error {
 	return nil
 }
 
-// printAssets takes a complete KUBEBUILDER_ASSETS as it is, so that CI images and setup-envtest spare the build.
+// printAssets takes a complete KUBEBUILDER_ASSETS as it is, then what setup-envtest has
+// installed, and builds what both lack.
 func printAssets(ctx context.Context, builder build.Builder) error {
-	if dir := os.Getenv("KUBEBUILDER_ASSETS"); dir != "" {
-		missing := build.Complete(dir, build.Envtest)
+	for _, found := range []struct{ who, dir string }{
+		{"KUBEBUILDER_ASSETS", os.Getenv("KUBEBUILDER_ASSETS")},
+		{"setup-envtest", setupEnvtest(ctx, builder.Root)},
+	} {
+		if found.dir == "" {
+			continue
+		}
+		missing := build.Complete(found.dir, build.Envtest)
 		if len(missing) == 0 {
-			fmt.Println(dir)
+			fmt.Println(found.dir)
 			return nil
 		}
-		fmt.Fprintf(os.Stderr, "KUBEBUILDER_ASSETS=%s lacks %s: using our own build\n", dir, strings.Join(missing, ", "))
+		fmt.Fprintf(os.Stderr, "%s has %s, which lacks %s: using our own build\n", found.who, found.dir, strings.Join(missing, ", "))
 	}
 	tools, err := ensure(ctx, builder, build.Envtest...)
 	if err != nil {
@@ -107,6 +115,28 @@ func printAssets(ctx context.Context, builder build.Builder) error {
 	}
 	fmt.Println(dir)
 	return nil
+}
+
+// setupEnvtest asks an installed setup-envtest for the binaries that it has of our
+// Kubernetes version; it never downloads.
+func setupEnvtest(ctx context.Context, root string) string {
+	path, err := exec.LookPath("setup-envtest")
+	if err != nil {
+		return ""
+	}
+	tools, err := build.Find("kube-apiserver")
+	if err != nil || len(tools) != 1 {
+		return ""
+	}
+	version, err := build.Version(root, tools[0])
+	if err != nil {
+		return ""
+	}
+	out, err := exec.CommandContext(ctx, path, "use", "--installed-only", "--print", "path", strings.TrimPrefix(version, "v")).Output()
+	if err != nil {
+		return "" // it has none of this version
+	}
+	return strings.TrimSpace(string(out))
 }
 
 func list(root string) error {
