@@ -65,16 +65,17 @@ func run(ctx context.Context, outbound string) error {
 	if said.Status != 200 || said.Code != "" || said.Text == "" {
 		return fmt.Errorf("the tenant answered with status %d, error %q: %s", said.Status, said.Code, said.Text)
 	}
-	fmt.Printf(next, namespace, tenant, s.Kubeconfig(), url)
+	fmt.Printf(next, namespace, tenant, s.Kubeconfig(), url, s.KubectlPath())
 	return nil
 }
 
-// next takes the namespace, the tenant, the kubeconfig and the URL.
+// next takes the namespace, the tenant, the kubeconfig, the URL and kubectl.
 const next = `
 
 That answer was quoted by the built-in model, which needs no account. It came from a pod, through a Service:
 
   export KUBECONFIG=%[3]s
+  alias kubectl=%[5]s
   kubectl get tenants -A
 
 Ask it yourself:

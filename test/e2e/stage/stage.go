@@ -113,6 +113,9 @@ func (s *Stage) Kubectl(ctx context.Context, args ...string) (string, error) {
 // Kubeconfig is the path of a kubeconfig that works on the host.
 func (s *Stage) Kubeconfig() string { return s.config }
 
+// KubectlPath is the kubectl that the stage uses.
+func (s *Stage) KubectlPath() string { return s.kubectl }
+
 // Root is the repository's directory.
 func (s *Stage) Root() string { return s.root }
 
