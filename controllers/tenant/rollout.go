@@ -104,7 +104,7 @@ func trouble(p *corev1.Pod) *verdict {
 	for _, c := range p.Status.Conditions {
 		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable {
 			if strings.Contains(c.Message, "PersistentVolumeClaim") || strings.Contains(c.Message, "persistentvolumeclaim") {
-				return wait(v1alpha1.ConditionWorkloadReady, v1alpha1.ReasonVolumePending, "the pod waits for its volume: "+steady(c.Message), pollRollout)
+				return wait(v1alpha1.ConditionWorkloadReady, v1alpha1.ReasonVolumePending, "the pod waits for its volume, see `kubectl describe pvc`: "+steady(c.Message), pollRollout)
 			}
 			return wait(v1alpha1.ConditionWorkloadReady, v1alpha1.ReasonUnschedulable, "no node takes the pod: "+steady(c.Message), pollRollout)
 		}
