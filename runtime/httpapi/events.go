@@ -14,7 +14,7 @@ import (
 
 // EventWriter writes server-sent events to one client, each in one write that is
 // flushed at once. Nothing is queued: a client that doesn't read holds up the caller,
-// and after 30 s without progress (Options.WriteTimeout) the stream fails. After the
+// and after some 30 s without progress (Options.WriteTimeout) the stream fails. After the
 // first failure its methods do nothing; Err tells why.
 //
 // One goroutine writes; the door adds a comment after a silence, never inside an event.
@@ -27,6 +27,8 @@ type EventWriter struct {
 	timeout time.Duration
 	// last is when the last write began, on the heartbeat's clock.
 	last atomic.Int64
+	// bounded is when the deadline for writing was set last.
+	bounded time.Time
 
 	writing sync.Mutex
 	buf     []byte
@@ -63,7 +65,7 @@ func startStream(ctx context.Context, cancel context.CancelCauseFunc, x *exchang
 	w.writing.Lock()
 	now := time.Now()
 	w.last.Store(int64(x.door.beat.at(now)))
-	_ = w.rc.SetWriteDeadline(now.Add(w.timeout))
+	w.bound(now)
 	x.ResponseWriter.WriteHeader(http.StatusOK)
 	w.fail(w.rc.Flush())
 	w.writing.Unlock()
@@ -148,13 +150,23 @@ func oneLine(text string) string {
 	return text
 }
 
-// write needs the lock. Deadlines are absolute, so every write has a new one.
+// bound gives writes from now on their time. Deadlines are absolute, so a stream needs
+// new ones; a token costs less if it doesn't set one, and loses a thirty-second of its
+// time at most.
+func (w *EventWriter) bound(now time.Time) {
+	if now.Sub(w.bounded) >= w.timeout/32 {
+		w.bounded = now
+		_ = w.rc.SetWriteDeadline(now.Add(w.timeout))
+	}
+}
+
+// write needs the lock.
 func (w *EventWriter) write(event []byte) {
 	if cap(event) <= keptBuffer {
 		w.buf = event
 	}
 	now := time.Now()
-	_ = w.rc.SetWriteDeadline(now.Add(w.timeout))
+	w.bound(now)
 	n, err := w.w.Write(event)
 	w.bytes += int64(n)
 	if err == nil {

@@ -92,7 +92,28 @@ func serve(t testing.TB, rec http.ResponseWriter, opts httpapi.Options, run func
 	door.ServeHTTP(rec, r)
 }
 
-func TestEveryEventIsOneWriteUnderANewDeadline(t *testing.T) {
+// TestEveryWriteHasItsTime: whatever came before it, a write may stand still for the
+// timeout, less a thirty-second.
+func TestEveryWriteHasItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const timeout = 32 * time.Second
+		rec := newRecorder()
+		serve(t, rec, httpapi.Options{WriteTimeout: timeout, Ping: time.Hour}, func(_ context.Context, w *httpapi.EventWriter) {
+			for _, pause := range []time.Duration{0, time.Millisecond, 999 * time.Millisecond, time.Second - 1, 1, time.Second, time.Minute, 0} {
+				time.Sleep(pause)
+				w.Data([]byte("1"))
+				if left := time.Until(rec.until); left <= timeout-time.Second || left > timeout {
+					t.Errorf("a write %s after the last has %s, want %s", pause, left, timeout)
+				}
+			}
+		})
+		if left := time.Until(rec.until); left != timeout {
+			t.Errorf("the end of the body has %s, want %s", left, timeout)
+		}
+	})
+}
+
+func TestEveryEventIsOneWrite(t *testing.T) {
 	rec := newRecorder()
 	serve(t, rec, httpapi.Options{}, func(_ context.Context, w *httpapi.EventWriter) {
 		w.Data([]byte(`{"a":1}`))
@@ -108,7 +129,7 @@ func TestEveryEventIsOneWriteUnderANewDeadline(t *testing.T) {
 	}
 	steps := []string{"deadline", "status 200", "flush"}
 	for range 5 {
-		steps = append(steps, "deadline", "write", "flush")
+		steps = append(steps, "write", "flush")
 	}
 	// The server writes the end of the body after the handler.
 	if diff := cmp.Diff(append(steps, "deadline"), rec.steps); diff != "" {
