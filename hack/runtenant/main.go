@@ -46,10 +46,10 @@ func run(ctx context.Context, files []string, api, metrics string) error {
 	if len(files) == 0 {
 		return errors.New("name a manifest: make run-tenant FILE=config/samples/tenant-minimal.yaml")
 	}
-	if err := free(api, "-address"); err != nil {
+	if err := free(ctx, api, "-address"); err != nil {
 		return err
 	}
-	if err := free(metrics, "-metrics-address"); err != nil {
+	if err := free(ctx, metrics, "-metrics-address"); err != nil {
 		return err
 	}
 	root, err := build.Root()
@@ -82,11 +82,11 @@ func run(ctx context.Context, files []string, api, metrics string) error {
 }
 
 // free refuses an address that somebody listens on, before anything is built.
-func free(address, flagName string) error {
+func free(ctx context.Context, address, flagName string) error {
 	if strings.HasSuffix(address, ":0") {
 		return fmt.Errorf("%s %s: name the port", flagName, address)
 	}
-	l, err := net.Listen("tcp", address)
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
 		return fmt.Errorf("%s: %w; choose another one: go run ./hack/runtenant %s 127.0.0.1:18080 …", address, err, flagName)
 	}
@@ -117,11 +117,10 @@ func serve(ctx context.Context, runtime, config, keys, api, metrics string) erro
 		if err := greet(keys, api, metrics, time.Since(begin)); err != nil {
 			return err
 		}
-		err := <-ended
-		if ctx.Err() != nil {
-			return nil
+		if err := <-ended; ctx.Err() == nil {
+			return err
 		}
-		return err
+		return nil // it was told to end
 	}
 }
 

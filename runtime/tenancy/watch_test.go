@@ -204,7 +204,7 @@ func TestWatch(t *testing.T) {
 	}
 
 	must(t, os.RemoveAll(filepath.Join(k.dir, "..data")))
-	next(t, "refusal of a missing document", refusals)
+	_ = next(t, "refusal of a missing document", refusals)
 	if n := len(changes) + len(refusals); n != 0 {
 		t.Errorf("%d more were told", n)
 	}

@@ -90,7 +90,7 @@ func (r *results) write(root, command string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(root, "docs", "benchmarks.json"), append(text, '\n'), 0o644); err != nil { //nolint:gosec // A document for everyone to read.
+	if err := os.WriteFile(filepath.Join(root, "docs", "benchmarks.json"), append(text, '\n'), 0o644); err != nil {
 		return err
 	}
 	var b bytes.Buffer
@@ -112,7 +112,7 @@ func (r *results) write(root, command string) error {
 	for _, n := range r.notes {
 		fmt.Fprintf(&b, "- %s\n", n)
 	}
-	return os.WriteFile(filepath.Join(root, "docs", "benchmarks.md"), b.Bytes(), 0o644) //nolint:gosec // A document for everyone to read.
+	return os.WriteFile(filepath.Join(root, "docs", "benchmarks.md"), b.Bytes(), 0o644)
 }
 
 func commit(root string) string {

@@ -84,8 +84,7 @@ func (p *process) stop(wait time.Duration) error {
 		return err
 	case <-time.After(wait):
 		_ = p.cmd.Process.Kill()
-		<-p.done
-		return fmt.Errorf("%s didn't end within %s of SIGTERM", p.cmd.Path, wait)
+		return errors.Join(<-p.done, fmt.Errorf("%s didn't end within %s of SIGTERM", p.cmd.Path, wait))
 	}
 }
 

@@ -3,7 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"io"
+	"errors"
 	"net"
 	"sync"
 	"time"
@@ -98,7 +98,7 @@ func readStream(addr string, request []byte) (first time.Duration, tokens int, w
 		case bytes.Contains(text, doneMarks[0]) || bytes.Contains(text, doneMarks[1]):
 			return first, tokens, !failed
 		}
-		if err == io.EOF || (err != nil && err != bufio.ErrBufferFull) {
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
 			return first, tokens, false
 		}
 	}

@@ -2,6 +2,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -9,8 +10,9 @@ import (
 )
 
 func main() {
+	dialer := net.Dialer{Timeout: 3 * time.Second}
 	for _, address := range os.Args[1:] {
-		conn, err := net.DialTimeout("tcp", address, 3*time.Second)
+		conn, err := dialer.DialContext(context.Background(), "tcp", address)
 		if err != nil {
 			fmt.Println(address, "shut")
 			continue
