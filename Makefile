@@ -49,6 +49,8 @@ lint: ## golangci-lint
 .PHONY: verify
 verify: ## Fails if a generated file, a copy in the chart or go.mod is stale
 	@go run -buildvcs=false ./hack/verify check
+	@go mod tidy -diff || { echo "go.mod or go.sum is stale: run go mod tidy"; exit 1; }
+	@echo "verify: everything generated is fresh"
 
 .PHONY: bench
 bench: ## Measures the figures of docs/benchmarks.md against a bare reverse proxy
