@@ -70,6 +70,7 @@ const (
 	ReasonExtractive        = "Extractive"
 	ReasonWithinBudget      = "WithinBudget"
 	ReasonBudgetExceeded    = "BudgetExceeded"
+	ReasonPriceUnknown      = "PriceUnknown"
 	ReasonPersistent        = "Persistent"
 	ReasonEphemeral         = "Ephemeral"
 	ReasonStateStoreAnswers = "StateStoreAnswers"

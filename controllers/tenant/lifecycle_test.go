@@ -99,11 +99,16 @@ var _ = Describe("a Tenant", func() {
 
 	It("shows what its pods tell", func(ctx SpecContext) {
 		w := newWorld(ctx)
-		t := w.ExpectCreated(ctx, "acme", testenv.WithUpstream("http://ollama.models:11434/v1", ""), func(t *v1alpha1.Tenant) {
+		class := newClass(ctx, w, v1alpha1.TenantClassSpec{})
+		t := w.ExpectCreated(ctx, "acme", testenv.WithClass(class.Name), testenv.WithUpstream("http://ollama.models:11434/v1", ""), func(t *v1alpha1.Tenant) {
 			t.Spec.Budget = &v1alpha1.Budget{MonthlyUSD: quantity("1")}
 		})
 		w.ExpectReady(ctx, t)
 		Expect(t.Condition(v1alpha1.ConditionModelReady).Reason).To(Equal(v1alpha1.ReasonModelAnswers))
+		Expect(t.Condition(v1alpha1.ConditionBudgetOK).Reason).To(Equal(v1alpha1.ReasonPriceUnknown))
+		class.Spec.Prices = []v1alpha1.ModelPrice{{Model: t.Status.Model, Input: quantity("1"), Output: quantity("2")}}
+		Expect(w.Client.Update(ctx, class)).To(Succeed())
+		w.ExpectReady(ctx, t)
 		Expect(t.Condition(v1alpha1.ConditionBudgetOK).Status).To(Equal(metav1.ConditionTrue))
 
 		w.Runtime.Tell(func(s *tenantconfig.Status) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -163,7 +164,7 @@ func (r *Reconciler) relate(o *observed, s *tenantconfig.Status) {
 	} else {
 		t.MarkFalse(v1alpha1.ConditionStateStoreReachable, v1alpha1.ReasonStateStoreFailing, "the pods can't use their state store: "+steady(s.Store.Reason))
 	}
-	relateBudget(t, s.Usage)
+	relateBudget(o, s.Usage)
 	usage := v1alpha1.UsageStatus{
 		TokensToday:       s.Usage.TokensToday,
 		TokensThisMonth:   s.Usage.TokensThisMonth,
@@ -229,13 +230,19 @@ func reasonOf(word string) string {
 // maxReason is far below what the API takes and above every word of the runtime.
 const maxReason = 64
 
-func relateBudget(t *v1alpha1.Tenant, usage tenantconfig.UsageStatus) {
+func relateBudget(o *observed, usage tenantconfig.UsageStatus) {
+	t := o.tenant
 	if t.Spec.Budget == nil {
 		t.Unmark(v1alpha1.ConditionBudgetOK)
 		return
 	}
 	limit := t.Spec.Budget.MonthlyUSD.ScaledValue(-6)
 	if usage.MicroUSDMonth < limit {
+		if model := unpriced(o); model != "" {
+			t.MarkUnknown(v1alpha1.ConditionBudgetOK, v1alpha1.ReasonPriceUnknown, fmt.Sprintf(
+				"calls of %q count as free of charge, since no price is known; add it to the spec.prices of the tenant's class", model))
+			return
+		}
 		t.MarkTrue(v1alpha1.ConditionBudgetOK, v1alpha1.ReasonWithinBudget, "the month's spending is within spec.budget.monthlyUSD")
 		return
 	}
@@ -247,6 +254,18 @@ func relateBudget(t *v1alpha1.Tenant, usage tenantconfig.UsageStatus) {
 		effect = "calls are refused until the month ends"
 	}
 	t.MarkFalse(v1alpha1.ConditionBudgetOK, v1alpha1.ReasonBudgetExceeded, "spec.budget.monthlyUSD is spent and "+effect+"; raise it to go on")
+}
+
+// unpriced is the first model that the tenant may call and its class has no price of;
+// empty if there is none. The built-in model is free.
+func unpriced(o *observed) string {
+	for _, model := range slices.Concat(o.effective.Allowed, o.effective.Fallbacks) {
+		priced := o.class != nil && slices.ContainsFunc(o.class.Spec.Prices, func(p v1alpha1.ModelPrice) bool { return p.Model == model })
+		if !priced && model != v1alpha1.ExtractiveModel {
+			return model
+		}
+	}
+	return ""
 }
 
 // clearRuntime says that what only pods can tell isn't known.
