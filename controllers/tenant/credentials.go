@@ -32,10 +32,12 @@ func (r *Reconciler) readCredentials(ctx context.Context, o *observed) (credenti
 	out := credentials{referenced: map[string]string{}}
 	var missing *verdict
 	var err error
+	// By type, not by what is named: an account stays named when another upstream takes
+	// over, and its token is for Cloudflare alone.
 	switch upstream := o.tenant.Spec.Upstream; {
-	case upstream.AccountRef != nil:
+	case upstream.Type == v1alpha1.UpstreamWorkersAI && upstream.AccountRef != nil:
 		missing, err = r.readAccount(ctx, o, &out)
-	case upstream.CredentialsSecretRef != nil:
+	case upstream.Type == v1alpha1.UpstreamOpenAI && upstream.CredentialsSecretRef != nil:
 		out.upstreamToken, missing, err = r.readToken(ctx, o.tenant.Namespace, *upstream.CredentialsSecretRef, "spec.upstream.credentialsSecretRef")
 	}
 	if missing != nil || err != nil {

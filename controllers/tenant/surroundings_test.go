@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/crispy-enigma/crispy-enigma/api/tenantconfig"
 	"github.com/crispy-enigma/crispy-enigma/api/v1alpha1"
 	"github.com/crispy-enigma/crispy-enigma/controllers/testenv"
 )
@@ -76,6 +77,36 @@ var _ = Describe("a CloudflareAccount", func() {
 		a.Spec.AllowedNamespaces = v1alpha1.AllowedNamespaces{From: v1alpha1.AllowAll}
 		Expect(platform.Client.Update(ctx, a)).To(Succeed())
 		team.ExpectReady(ctx, t)
+	})
+
+	It("lends its token to no other upstream of the Tenant", func(ctx SpecContext) {
+		w := newWorld(ctx)
+		create(ctx, w, account(w, v1alpha1.AllowedNamespaces{}))
+		create(ctx, w, tokenSecret(w, "cloudflare", "cf-c4nary-account"))
+		create(ctx, w, tokenSecret(w, "own", "own-c4nary-token"))
+		t := w.ExpectCreated(ctx, "acme", withAccount("", "cloudflare"))
+		w.ExpectReady(ctx, t)
+		w.ExpectUpdated(ctx, t, func(t *v1alpha1.Tenant) {
+			t.Spec.Upstream.Type, t.Spec.Upstream.BaseURL = v1alpha1.UpstreamOpenAI, "http://elsewhere.example/v1"
+		})
+		w.ExpectReady(ctx, t)
+		Expect(document(ctx, w, t).Upstream.CredentialsFile).To(BeEmpty())
+		Expect(secret(ctx, w, "tenant-acme-config").Data).NotTo(HaveKey(tenantconfig.UpstreamTokenFile), "the account's token goes to nobody but Cloudflare")
+
+		By("sending the credential that goes with it")
+		w.ExpectUpdated(ctx, t, func(t *v1alpha1.Tenant) {
+			t.Spec.Upstream.CredentialsSecretRef = &v1alpha1.SecretKeyReference{Name: "own"}
+		})
+		w.ExpectReady(ctx, t)
+		Expect(string(secret(ctx, w, "tenant-acme-config").Data[tenantconfig.UpstreamTokenFile]) == "own-c4nary-token").To(BeTrue())
+
+		By("needing no account any more")
+		w.ExpectUpdated(ctx, t, func(t *v1alpha1.Tenant) {
+			t.Spec.Upstream = v1alpha1.Upstream{Type: v1alpha1.UpstreamEmbedded, AccountRef: t.Spec.Upstream.AccountRef}
+			t.Spec.Models = v1alpha1.Models{}
+		})
+		Expect(w.Client.Delete(ctx, account(w, v1alpha1.AllowedNamespaces{}))).To(Succeed())
+		w.ExpectReady(ctx, t)
 	})
 
 	It("doesn't lend a Tenant another namespace's Secrets by name", func(ctx SpecContext) {
