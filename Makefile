@@ -7,6 +7,10 @@ SHELL := /bin/bash
 
 export CGO_ENABLED ?= 0
 
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+REGISTRY ?= localhost
+TAG      ?= $(VERSION)
+
 TOOLBOX := go run -buildvcs=false ./hack/toolbox
 CLUSTER := go run -buildvcs=false ./hack/cluster
 WATCH   := go run -buildvcs=false ./hack/watchrun
@@ -68,7 +72,14 @@ generate: ## Makes the generated files: deepcopy, CRDs, RBAC, their copies in th
 
 .PHONY: build
 build: ## Both programs, into bin/
-	go build -buildvcs=false -ldflags "-s -w" -o bin/ ./cmd/...
+	go build -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o bin/ ./cmd/operator ./cmd/runtime
+
+.PHONY: images
+images: build ## Both images as archives in dist/, for docker load, podman load or crane push: REGISTRY=… TAG=…
+	@mkdir -p dist
+	@for name in operator runtime; do \
+		$(CLUSTER) image --ref "$(REGISTRY)/crispy-enigma-$$name:$(TAG)" --binary "bin/$$name" --out "dist/crispy-enigma-$$name.tar"; \
+	done
 
 .PHONY: clean
 clean: ## Removes what was built; the caches of make up and make test too
