@@ -51,7 +51,8 @@ func auth(in Inputs) tenantconfig.Auth {
 	return out
 }
 
-// past are the digests of k that still work, the longest-lived first.
+// past are the digests of k that still work, the longest-lived first. A grace period that
+// is lowered cuts what already runs: that is how a leaked value is ended.
 func past(in Inputs, k v1alpha1.APIKey) []tenantconfig.Digest {
 	if in.Previous == nil {
 		return nil
@@ -65,8 +66,9 @@ func past(in Inputs, k v1alpha1.APIKey) []tenantconfig.Digest {
 			if len(in.Keys) > 0 && d.SHA256 == Digest(in.Keys[k.Name]) {
 				continue
 			}
-			if d.NotAfter.IsZero() {
-				d.NotAfter = in.Now.Add(k.GracePeriod.Duration).UTC().Truncate(time.Second)
+			last := in.Now.Add(k.GracePeriod.Duration).UTC().Truncate(time.Second)
+			if d.NotAfter.IsZero() || d.NotAfter.After(last) {
+				d.NotAfter = last
 			}
 			if d.NotAfter.After(in.Now) {
 				out = append(out, d)

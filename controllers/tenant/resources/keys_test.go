@@ -67,6 +67,18 @@ func TestRotationKeepsTheOldKeyForItsGracePeriod(t *testing.T) {
 	if diff := cmp.Diff(want, digests(back)); diff != "" {
 		t.Fatal(diff)
 	}
+	// A lower grace period cuts what runs, a higher one gives nothing back.
+	cut := config(t, rotation("two", time.Minute, later, second))
+	want = []tenantconfig.Digest{{SHA256: resources.Digest("two")}, {SHA256: resources.Digest("one"), NotAfter: later.Add(time.Minute)}}
+	if diff := cmp.Diff(want, digests(cut)); diff != "" {
+		t.Fatal(diff)
+	}
+	if diff := cmp.Diff(want, digests(config(t, rotation("two", grace, later, cut)))); diff != "" {
+		t.Fatal(diff)
+	}
+	if got := digests(config(t, rotation("two", 0, later, second))); len(got) != 1 {
+		t.Fatalf("%d digests, want the leaked value gone", len(got))
+	}
 	// Without a grace period the old one is gone at once.
 	if got := digests(config(t, rotation("two", 0, now, first))); len(got) != 1 {
 		t.Fatalf("%d digests", len(got))
