@@ -71,6 +71,9 @@ type Change struct {
 	// Fields that differed, by path; never their values. None of what was created or
 	// deleted.
 	Fields []string
+	// Generation of the object that was written; 0 if it has none. A cache that shows an
+	// older one doesn't show the write yet.
+	Generation int64
 }
 
 // All makes the objects of owner what they should be, in order, then prunes. It stops at

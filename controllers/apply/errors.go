@@ -20,9 +20,15 @@ type ForeignObject struct {
 	Name string
 	// Why it isn't the owner's.
 	Why string
+	// Leaving means that it belongs to an earlier owner of the same kind and name, and
+	// will be gone by itself.
+	Leaving bool
 }
 
 func (e *ForeignObject) Error() string {
+	if e.Leaving {
+		return fmt.Sprintf("%s %s exists and %s", e.Kind, e.Name, e.Why)
+	}
 	return fmt.Sprintf("%s %s exists and %s; it was not touched: delete or rename it, or make the Tenant under another name", e.Kind, e.Name, e.Why)
 }
 

@@ -2,7 +2,6 @@ package apply
 
 import (
 	"fmt"
-	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -23,10 +22,7 @@ func (w *writer) claim(want wanted, live client.Object) error {
 		if c.UID == w.owner.Object.GetUID() {
 			return nil
 		}
-		if o := w.owner.Object; c.Name == o.GetName() && slices.ContainsFunc(want.GetOwnerReferences(), func(r metav1.OwnerReference) bool { return r.Kind == c.Kind }) {
-			return foreign("belongs to an earlier %s %s, whose garbage collection will remove it", c.Kind, c.Name)
-		}
-		return foreign("is controlled by %s %s", c.Kind, c.Name)
+		return Foreign(want.GetKind(), live, w.owner.Object)
 	}
 	if identity, ok := want.GetLabels()[w.owner.IdentityKey]; ok && w.owner.IdentityKey != "" {
 		if live.GetLabels()[w.owner.IdentityKey] == identity || live.GetAnnotations()[w.owner.IdentityKey] == identity {
@@ -41,5 +37,21 @@ func (w *writer) claim(want wanted, live client.Object) error {
 	if applied || updatedBy(live.GetManagedFields()) {
 		return nil
 	}
-	return foreign("isn't controlled by this Tenant")
+	return Foreign(want.GetKind(), live, w.owner.Object)
+}
+
+// Foreign says why an object isn't the owner's. A controller that is a Tenant of the
+// same name was there before: what it left is collected as garbage.
+func Foreign(kind string, live, owner client.Object) *ForeignObject {
+	e := &ForeignObject{Kind: kind, Name: live.GetName(), Why: "isn't controlled by this Tenant"}
+	c := metav1.GetControllerOf(live)
+	if c == nil {
+		return e
+	}
+	e.Why = fmt.Sprintf("is controlled by %s %s", c.Kind, c.Name)
+	if c.Kind == "Tenant" && c.Name == owner.GetName() {
+		e.Leaving = true
+		e.Why = fmt.Sprintf("belongs to an earlier %s %s, whose garbage collection will remove it", c.Kind, c.Name)
+	}
+	return e
 }

@@ -114,9 +114,11 @@ func (w *writer) live(ctx context.Context, want wanted) (client.Object, error) {
 
 func (w *writer) apply(ctx context.Context, want wanted, change Change, opts ...client.ApplyOption) error {
 	opts = append(opts, client.FieldOwner(FieldOwner))
-	if err := w.Apply(ctx, client.ApplyConfigurationFromUnstructured(want.copy()), opts...); err != nil {
+	written := want.copy()
+	if err := w.Apply(ctx, client.ApplyConfigurationFromUnstructured(written), opts...); err != nil {
 		return translate("applying", want, err)
 	}
+	change.Generation = written.GetGeneration()
 	w.wrote(want, change)
 	return nil
 }

@@ -66,7 +66,7 @@ func (r *Reconciler) ownSecret(ctx context.Context, t *v1alpha1.Tenant, name str
 	case err != nil:
 		return nil, fmt.Errorf("reading Secret %s/%s: %w", t.Namespace, name, err)
 	case !isOurs(secret, t):
-		return nil, &apply.ForeignObject{Kind: "Secret", Name: name, Why: "isn't this Tenant's"}
+		return nil, apply.Foreign("Secret", secret, t)
 	}
 	return secret, nil
 }

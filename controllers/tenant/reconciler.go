@@ -2,6 +2,7 @@ package tenant
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -95,11 +96,11 @@ func (r *Reconciler) pass(ctx context.Context, t *v1alpha1.Tenant) (reconcile.Re
 	}
 	describe(seen)
 	if failed := firstFailure(seen); failed != nil {
-		return r.show(t, failed), nil
+		return r.stopShort(ctx, t, failed)
 	}
 	found, missing, err := r.readCredentials(ctx, seen)
 	if missing != nil || err != nil {
-		return r.show(t, missing), err
+		return r.stopShort(ctx, t, missing, err)
 	}
 	t.MarkTrue(v1alpha1.ConditionCredentialsReady, v1alpha1.ReasonCredentialsRead, "every key and credential that the spec names was read")
 	if err := r.ensureFinalizer(ctx, seen); err != nil {
@@ -107,28 +108,33 @@ func (r *Reconciler) pass(ctx context.Context, t *v1alpha1.Tenant) (reconcile.Re
 	}
 	built, failed, err := r.applyChildren(ctx, seen, found)
 	if failed != nil || err != nil {
-		return r.show(t, failed), err
+		return r.stopShort(ctx, t, failed, err)
 	}
 	verdicts, err := r.inspect(ctx, seen, built)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	return r.conclude(t, built, verdicts), nil
+	return r.conclude(seen, built, verdicts), nil
 }
 
-// show writes a verdict that ends the pass.
-func (r *Reconciler) show(t *v1alpha1.Tenant, v *verdict) reconcile.Result {
-	if v == nil {
-		return reconcile.Result{}
+// stopShort ends the pass with a verdict, or an error. What serves isn't undone for it,
+// but a suspended Tenant's pods are stopped whatever else is amiss.
+func (r *Reconciler) stopShort(ctx context.Context, t *v1alpha1.Tenant, v *verdict, errs ...error) (reconcile.Result, error) {
+	err := errors.Join(errs...)
+	if t.Spec.Suspend {
+		err = errors.Join(err, r.stopPods(ctx, t))
+	}
+	if v == nil || err != nil {
+		return reconcile.Result{}, err
 	}
 	v.mark(t)
-	return again(v.after)
+	return again(v.after), nil
 }
 
 // conclude writes the summary of a pass that reached its end, and says when to look
 // again.
-func (r *Reconciler) conclude(t *v1alpha1.Tenant, b *built, verdicts []*verdict) reconcile.Result {
-	after := pollStatus
+func (r *Reconciler) conclude(o *observed, b *built, verdicts []*verdict) reconcile.Result {
+	t, after := o.tenant, pollStatus
 	for _, v := range verdicts {
 		if v != nil {
 			after = min(after, v.after)
@@ -139,6 +145,8 @@ func (r *Reconciler) conclude(t *v1alpha1.Tenant, b *built, verdicts []*verdict)
 		v.mark(t)
 	case t.Spec.Suspend:
 		t.MarkSuspended("the tenant is suspended; set spec.suspend to false to start it")
+	case o.effective.Replicas == 0:
+		t.MarkSuspended("the tenant has no pods; set spec.runtime.replicas to 1 to start it")
 	default:
 		t.MarkReady("the pods serve the tenant as its spec says")
 	}

@@ -31,12 +31,15 @@ func (r *Reconciler) inspect(ctx context.Context, o *observed, b *built) ([]*ver
 		if err != nil {
 			return nil, err
 		}
-		rolling := rollout(deployment, pods)
+		rolled := rollout(deployment, pods)
+		if deployment != nil && deployment.Generation < b.generation {
+			rolled = rolling("the pods are being started")
+		}
 		asked, err := r.askPods(ctx, o, b, pods)
 		if err != nil {
 			return nil, err
 		}
-		workload = worst(rolling, asked)
+		workload = worst(rolled, asked)
 	}
 	if workload == nil {
 		t.MarkTrue(v1alpha1.ConditionWorkloadReady, v1alpha1.ReasonReady, workloadMessage(o))

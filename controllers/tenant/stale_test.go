@@ -67,6 +67,23 @@ var _ = Describe("a cache that lags", func() {
 	})
 })
 
+var _ = Describe("a cache that doesn't show a write yet", func() {
+	It("doesn't make a Tenant Ready by the rollout before", func(ctx SpecContext) {
+		w := newWorld(ctx)
+		t := w.ExpectCreated(ctx, "acme")
+		w.ExpectReady(ctx, t)
+		w.ExpectUpdated(ctx, t, func(t *v1alpha1.Tenant) {
+			t.Spec.Runtime.Resources = &corev1.ResourceRequirements{Limits: corev1.ResourceList{corev1.ResourceMemory: quantity("300Mi")}}
+		})
+		Expect(w.Stale(ctx)).To(Succeed())
+		w.ExpectReconciled(ctx, t)
+		Expect(t.Status.ObservedGeneration).To(Equal(t.Generation))
+		Expect(t.Condition(v1alpha1.ConditionReady).Reason).To(Equal(v1alpha1.ReasonRollingOut))
+		Expect(w.Restart()).To(Succeed())
+		w.ExpectReady(ctx, t)
+	})
+})
+
 var _ = Describe("secrets", func() {
 	It("appear in Secrets alone", func(ctx SpecContext) {
 		w := newWorld(ctx)

@@ -61,11 +61,11 @@ func (r *Reconciler) askPods(ctx context.Context, o *observed, b *built, pods []
 	} else {
 		r.relate(o, newest.status)
 	}
-	if len(answers) == 0 {
-		// The rollout says why.
-		return nil, nil
-	}
 	if len(late) == 0 {
+		if len(answers) < int(o.effective.Replicas) {
+			// The Deployment may not know yet that a pod is gone.
+			return rolling("the pods haven't told yet that they serve the document"), nil
+		}
 		return nil, nil
 	}
 	v := r.lateness(ctx, o.tenant, late[0])

@@ -8,6 +8,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -25,6 +26,8 @@ type built struct {
 	statusToken string
 	// nextChange is when the document changes by time alone; zero for never.
 	nextChange time.Time
+	// generation of the Deployment, if this pass wrote it.
+	generation int64
 }
 
 // applyChildren makes the Tenant's children what they should be.
@@ -78,7 +81,18 @@ func (r *Reconciler) applyChildren(ctx context.Context, o *observed, found crede
 		digest:      o.tenant.Status.ConfigDigest,
 		statusToken: in.StatusToken,
 		nextChange:  resources.NextChange(*in, document),
+		generation:  deploymentWritten(result),
 	}, nil, nil
+}
+
+func deploymentWritten(result apply.Result) int64 {
+	var generation int64
+	for _, c := range result.Changes {
+		if c.Kind == "Deployment" {
+			generation = max(generation, c.Generation)
+		}
+	}
+	return generation
 }
 
 func (r *Reconciler) inputs(ctx context.Context, o *observed, found credentials) (*resources.Inputs, error) {
@@ -123,6 +137,24 @@ func (r *Reconciler) deployment(ctx context.Context, t *v1alpha1.Tenant) (*appsv
 	return deployment, nil
 }
 
+// stopPods scales the Deployment to zero without knowing what else it should be.
+func (r *Reconciler) stopPods(ctx context.Context, t *v1alpha1.Tenant) error {
+	deployment, err := r.deployment(ctx, t)
+	if err != nil || deployment == nil || !metav1.IsControlledBy(deployment, t) {
+		return err
+	}
+	if n := deployment.Spec.Replicas; n != nil && *n == 0 {
+		return nil
+	}
+	stopped := deployment.DeepCopy()
+	stopped.Spec.Replicas = new(int32(0))
+	err = r.Client.Patch(ctx, stopped, client.MergeFrom(deployment), client.FieldOwner(apply.FieldOwner))
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("stopping the pods of a suspended tenant: %w", err)
+	}
+	return nil
+}
+
 func (r *Reconciler) owner(o *observed) apply.Owner {
 	return apply.Owner{
 		Object:      o.tenant,
@@ -161,6 +193,8 @@ func refusal(err error) *verdict {
 		return stall(v1alpha1.ConditionWorkloadReady, v1alpha1.ReasonDocumentRefused, document.Error())
 	case errors.As(err, &patch):
 		return stall(v1alpha1.ConditionWorkloadReady, v1alpha1.ReasonPodPatchRefused, patch.Error())
+	case errors.As(err, &foreign) && foreign.Leaving:
+		return wait(v1alpha1.ConditionWorkloadReady, v1alpha1.ReasonChildConflict, foreign.Error(), pollMissing)
 	case errors.As(err, &foreign):
 		return stall(v1alpha1.ConditionWorkloadReady, v1alpha1.ReasonChildConflict, foreign.Error())
 	case errors.As(err, &refused):

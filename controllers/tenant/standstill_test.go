@@ -1,0 +1,89 @@
+package tenant_test
+
+import (
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/crispy-enigma/crispy-enigma/api/v1alpha1"
+	"github.com/crispy-enigma/crispy-enigma/controllers/testenv"
+)
+
+func replicasOf(ctx SpecContext, w *testenv.World, name string) int32 {
+	GinkgoHelper()
+	d := &appsv1.Deployment{}
+	Expect(w.Client.Get(ctx, key(w, "tenant-"+name), d)).To(Succeed())
+	return *d.Spec.Replicas
+}
+
+var _ = Describe("a Tenant without pods", func() {
+	It("stops when it is suspended, though something it names is missing", func(ctx SpecContext) {
+		w := newWorld(ctx)
+		create(ctx, w, tokenSecret(w, "mine", "c4nary-0123456789abcdef0123456789abcdef"))
+		t := w.ExpectCreated(ctx, "acme", testenv.WithKeys(testenv.ReferencedKey("web", "mine")))
+		w.ExpectReady(ctx, t)
+		Expect(w.Client.Delete(ctx, secret(ctx, w, "mine"))).To(Succeed())
+		w.ExpectWaiting(ctx, t, v1alpha1.ReasonSecretNotFound)
+		Expect(replicasOf(ctx, w, "acme")).To(BeEquivalentTo(1), "what serves serves on")
+
+		w.ExpectUpdated(ctx, t, func(t *v1alpha1.Tenant) { t.Spec.Suspend = true })
+		w.ExpectWaiting(ctx, t, v1alpha1.ReasonSecretNotFound)
+		Expect(replicasOf(ctx, w, "acme")).To(BeZero())
+		w.ExpectNoWrites(ctx, t)
+
+		By("starting again once it may")
+		create(ctx, w, tokenSecret(w, "mine", "c4nary-0123456789abcdef0123456789abcdef"))
+		w.ExpectUpdated(ctx, t, func(t *v1alpha1.Tenant) { t.Spec.Suspend = false })
+		w.ExpectReady(ctx, t)
+		Expect(replicasOf(ctx, w, "acme")).To(BeEquivalentTo(1))
+	})
+
+	It("stops when it is suspended, though its class refuses it", func(ctx SpecContext) {
+		w := newWorld(ctx)
+		class := newClass(ctx, w, v1alpha1.TenantClassSpec{})
+		t := w.ExpectCreated(ctx, "acme", testenv.WithClass(class.Name), testenv.WithHosts("acme."+w.Namespace+".example"))
+		w.ExpectReady(ctx, t)
+		class.Spec.HostSuffixes = []v1alpha1.HostSuffix{{Suffix: "elsewhere.example"}}
+		Expect(w.Client.Update(ctx, class)).To(Succeed())
+		w.ExpectUpdated(ctx, t, func(t *v1alpha1.Tenant) { t.Spec.Suspend = true })
+		w.ExpectStalled(ctx, t, v1alpha1.ReasonHostNotAllowed)
+		Expect(replicasOf(ctx, w, "acme")).To(BeZero())
+	})
+
+	It("isn't Ready, since nobody answers", func(ctx SpecContext) {
+		w := newWorld(ctx)
+		t := w.ExpectCreated(ctx, "acme", func(t *v1alpha1.Tenant) { t.Spec.Runtime.Replicas = new(int32(0)) })
+		Expect(w.Settle(ctx, t)).To(Succeed())
+		w.ExpectReconciled(ctx, t)
+		Expect(t.Condition(v1alpha1.ConditionReady).Status).To(Equal(metav1.ConditionFalse))
+		Expect(t.Condition(v1alpha1.ConditionReady).Message).To(ContainSubstring("spec.runtime.replicas"))
+		Expect(t.Condition(v1alpha1.ConditionStalled)).To(BeNil())
+	})
+
+	It("isn't Ready before a pod has told, whatever the Deployment says", func(ctx SpecContext) {
+		w := newWorld(ctx)
+		t := w.ExpectCreated(ctx, "acme")
+		w.ExpectReady(ctx, t)
+		pod, err := w.Pod(ctx, t)
+		Expect(err).NotTo(HaveOccurred())
+		// The Deployment's controller hasn't noticed yet.
+		Expect(w.Client.Delete(ctx, pod)).To(Succeed())
+		w.ExpectReconciled(ctx, t)
+		Expect(t.Condition(v1alpha1.ConditionReady).Reason).To(Equal(v1alpha1.ReasonRollingOut))
+	})
+})
+
+var _ = Describe("a Tenant made again at once", func() {
+	It("waits for what the earlier one leaves, and isn't stalled by it", func(ctx SpecContext) {
+		w := newWorld(ctx)
+		t := w.ExpectCreated(ctx, "acme", testenv.Ephemeral)
+		w.ExpectReady(ctx, t)
+		remove(ctx, w, t)
+		again := w.ExpectCreated(ctx, "acme", testenv.Ephemeral)
+		w.ExpectWaiting(ctx, again, v1alpha1.ReasonChildConflict)
+		Expect(again.Condition(v1alpha1.ConditionReconciling).Message).To(ContainSubstring("earlier Tenant"))
+		deleteOwned(ctx, w)
+		w.ExpectReady(ctx, again)
+	})
+})
