@@ -29,6 +29,9 @@ const (
 	pollRoute = 3 * time.Second
 	// configPatience is how long a kubelet may take to bring a document to its pod.
 	configPatience = 2 * time.Minute
+	// routePatience is how long a gateway is asked often; then a person must act, or
+	// somebody who installs one, and many tenants may wait for the same.
+	routePatience = 2 * time.Minute
 )
 
 // verdict is why a Tenant isn't Ready; nil means that nothing is in the way.
