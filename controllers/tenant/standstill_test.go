@@ -1,10 +1,15 @@
 package tenant_test
 
 import (
+	"context"
+
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/crispy-enigma/crispy-enigma/api/v1alpha1"
 	"github.com/crispy-enigma/crispy-enigma/controllers/testenv"
@@ -85,5 +90,30 @@ var _ = Describe("a Tenant made again at once", func() {
 		Expect(again.Condition(v1alpha1.ConditionReconciling).Message).To(ContainSubstring("earlier Tenant"))
 		deleteOwned(ctx, w)
 		w.ExpectReady(ctx, again)
+	})
+})
+
+var _ = Describe("a Tenant at rest", func() {
+	It("has no Secret listed, and loses its keys' Secret when it needs none", func(ctx SpecContext) {
+		w := newWorld(ctx)
+		t := w.ExpectCreated(ctx, "acme")
+		w.ExpectReady(ctx, t)
+		lists := 0
+		w.Reconciler.Client = interceptor.NewClient(testenv.Indexed(w.Gate.Client(w.Client)), interceptor.Funcs{
+			List: func(ctx context.Context, c client.WithWatch, l client.ObjectList, opts ...client.ListOption) error {
+				if _, secrets := l.(*corev1.SecretList); secrets {
+					lists++
+				}
+				return c.List(ctx, l, opts...)
+			},
+		})
+		w.ExpectNoWrites(ctx, t)
+		Expect(lists).To(BeZero(), "a namespace of a thousand Tenants has two thousand")
+
+		w.ExpectUpdated(ctx, t, func(t *v1alpha1.Tenant) { t.Spec.Auth = v1alpha1.Auth{Mode: v1alpha1.AuthNone} })
+		w.ExpectReady(ctx, t)
+		Expect(w.Client.Get(ctx, key(w, "tenant-acme-keys"), &corev1.Secret{})).NotTo(Succeed())
+		Expect(lists).To(Equal(1))
+		Expect(t.Status.KeysSecret).To(BeEmpty())
 	})
 })

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -61,7 +63,7 @@ func (r *Reconciler) applyChildren(ctx context.Context, o *observed, found crede
 			return nil, refusal(err), unexplained(err)
 		}
 	}
-	result, err := apply.All(ctx, r.Client, r.owner(o), objects...)
+	result, err := apply.All(ctx, r.Client, r.owner(o, in, secrets), objects...)
 	if in.KeysVersion != "" && secrets.keys == nil {
 		made := apply.Change{Verb: apply.Created, Kind: "Secret", Name: resources.NamesOf(o.tenant.Name).Keys}
 		result.Changes = append([]apply.Change{made}, result.Changes...)
@@ -155,13 +157,19 @@ func (r *Reconciler) stopPods(ctx context.Context, t *v1alpha1.Tenant) error {
 	return nil
 }
 
-func (r *Reconciler) owner(o *observed) apply.Owner {
+// owner prunes the kinds of which something may be left. Secrets and HTTPRoutes are
+// listed past the cache: only where the one that a Tenant may have isn't wanted.
+func (r *Reconciler) owner(o *observed, in *resources.Inputs, have ownSecrets) apply.Owner {
+	keysLeft := have.keys != nil && len(in.Generated) == 0
+	routeWanted := o.tenant.Spec.Exposure.Gateway != nil && len(in.Hosts) > 0
 	return apply.Owner{
 		Object:      o.tenant,
 		Inventory:   resources.Inventory(o.tenant.Name),
 		IdentityKey: resources.StorageIdentity,
-		Prune:       resources.Kinds(o.capabilities),
-		Live:        r.Live,
+		Prune: slices.DeleteFunc(resources.Kinds(o.capabilities), func(k schema.GroupVersionKind) bool {
+			return k.Kind == "Secret" && !keysLeft || k.Kind == "HTTPRoute" && routeWanted
+		}),
+		Live: r.Live,
 	}
 }
 
