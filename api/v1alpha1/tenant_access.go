@@ -74,7 +74,7 @@ type APIKey struct {
 	// +optional
 	Revision int64 `json:"revision,omitempty"`
 	// gracePeriod is how long the old value still works after a rotation, from 0s to
-	// 720h. Default: 24h.
+	// 720h. Lowered, it ends old values that still work. Default: 24h.
 	// +kubebuilder:default="24h"
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('720h')",message="spec.auth.keys[].gracePeriod must be from 0s to 720h"
 	// +optional
