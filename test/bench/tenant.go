@@ -30,7 +30,8 @@ func writeConfig(dir, upstream string, state tenantconfig.State) error {
 		State:   state,
 		Hosts:   []string{benchHost},
 		Auth: tenantconfig.Auth{Mode: tenantconfig.AuthAPIKey, Keys: []tenantconfig.Key{{
-			Name: "default", Digests: []tenantconfig.Digest{{SHA256: hex.EncodeToString(digest[:])}},
+			// One backend that vouches for its users: each has rate windows of its own.
+			Name: "default", TrustUserHeader: true, Digests: []tenantconfig.Digest{{SHA256: hex.EncodeToString(digest[:])}},
 		}}},
 		Upstream: tenantconfig.Upstream{Type: tenantconfig.UpstreamOpenAI, BaseURL: "http://" + upstream + "/v1"},
 		Models: tenantconfig.Models{Chat: "bench", Prices: []tenantconfig.Price{
@@ -58,6 +59,9 @@ func writeConfig(dir, upstream string, state tenantconfig.State) error {
 // the history of the earlier.
 const turns = 4
 
+// users is how many people the sessions belong to.
+const users = 5000
+
 // chats makes requests for one server. As many sessions as there are requests at once
 // take turns, since a user waits for an answer before going on; after their turns they
 // end and others begin, in later rounds too: a history that grew with the benchmark's
@@ -69,6 +73,7 @@ func chats(addr string, stream bool, atOnce int) target {
 		session := n/(width*turns)*width + n%width
 		body := fmt.Sprintf(`{"sessionId":"6b1f8f0e-0000-4000-8000-%012x","message":"What is the refund policy for orders over 50 euros?","stream":%t}`, session, stream)
 		return []byte("POST /chat HTTP/1.1\r\nHost: " + benchHost + "\r\nAuthorization: Bearer " + benchKey +
+			"\r\nX-User-Id: user-" + strconv.FormatInt(session%users, 10) +
 			"\r\nContent-Type: application/json\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body)
 	}}
 }
