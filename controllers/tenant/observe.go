@@ -107,16 +107,21 @@ func (r *Reconciler) rememberState(ctx context.Context, o *observed) error {
 	return nil
 }
 
+// claim is the volume's claim, nil if there is none. The cache doesn't show one whose
+// label was removed, and what it can't change any more would be asked of it.
 func (r *Reconciler) claim(ctx context.Context, t *v1alpha1.Tenant) (*corev1.PersistentVolumeClaim, error) {
-	claim := &corev1.PersistentVolumeClaim{}
-	err := r.Client.Get(ctx, client.ObjectKey{Namespace: t.Namespace, Name: resources.NamesOf(t.Name).State}, claim)
-	if apierrors.IsNotFound(err) {
-		return nil, nil
+	key := client.ObjectKey{Namespace: t.Namespace, Name: resources.NamesOf(t.Name).State}
+	for _, reader := range []client.Reader{r.Client, r.Live} {
+		claim := &corev1.PersistentVolumeClaim{}
+		err := reader.Get(ctx, key, claim)
+		if err == nil {
+			return claim, nil
+		}
+		if !apierrors.IsNotFound(err) {
+			return nil, fmt.Errorf("reading the volume claim: %w", err)
+		}
 	}
-	if err != nil {
-		return nil, fmt.Errorf("reading the volume claim: %w", err)
-	}
-	return claim, nil
+	return nil, nil
 }
 
 // labelsOf reads a namespace live: labels matter to few tenants, and no watch is worth

@@ -7,11 +7,14 @@ import (
 	. "github.com/onsi/gomega"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/crispy-enigma/crispy-enigma/api/v1alpha1"
+	"github.com/crispy-enigma/crispy-enigma/controllers/tenant/resources"
 	"github.com/crispy-enigma/crispy-enigma/controllers/testenv"
 )
 
@@ -115,5 +118,53 @@ var _ = Describe("a Tenant at rest", func() {
 		Expect(w.Client.Get(ctx, key(w, "tenant-acme-keys"), &corev1.Secret{})).NotTo(Succeed())
 		Expect(lists).To(Equal(1))
 		Expect(t.Status.KeysSecret).To(BeEmpty())
+	})
+})
+
+// labelled reads as the operator's cache does, which holds children by their label.
+func labelled(c client.WithWatch) client.WithWatch {
+	return interceptor.NewClient(c, interceptor.Funcs{
+		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+			if err := c.Get(ctx, key, o, opts...); err != nil {
+				return err
+			}
+			if _, ours := o.GetLabels()[resources.LabelTenant]; !ours {
+				if _, claim := o.(*corev1.PersistentVolumeClaim); claim {
+					return apierrors.NewNotFound(corev1.Resource("persistentvolumeclaims"), key.Name)
+				}
+			}
+			return nil
+		},
+	})
+}
+
+var _ = Describe("a volume whose label was removed", func() {
+	It("gets it back, and keeps the class that the cluster chose for it", func(ctx SpecContext) {
+		w := newWorld(ctx)
+		chosen := &storagev1.StorageClass{Provisioner: "example.com/disks"}
+		chosen.Name, chosen.Annotations = w.Namespace, map[string]string{"storageclass.kubernetes.io/is-default-class": "true"}
+		create(ctx, w, chosen)
+		DeferCleanup(func(ctx SpecContext) { Expect(w.Client.Delete(ctx, chosen)).To(Succeed()) })
+		Eventually(func() *string {
+			probe := &corev1.PersistentVolumeClaim{Spec: corev1.PersistentVolumeClaimSpec{
+				AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
+				Resources:   corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceStorage: quantity("1Mi")}},
+			}}
+			probe.Namespace, probe.GenerateName = w.Namespace, "probe-"
+			create(ctx, w, probe)
+			return probe.Spec.StorageClassName
+		}).ShouldNot(BeNil(), "the API server hasn't heard of the class")
+		t := w.ExpectCreated(ctx, "acme")
+		w.ExpectReady(ctx, t)
+		Expect(*volume(ctx, w).Spec.StorageClassName).To(Equal(chosen.Name))
+		w.ExpectReady(ctx, t)
+		claim := volume(ctx, w)
+		claim.Labels = nil
+		Expect(w.Client.Update(ctx, claim)).To(Succeed())
+
+		w.Reconciler.Client = labelled(testenv.Indexed(w.Gate.Client(w.Client)))
+		w.ExpectReady(ctx, t)
+		Expect(volume(ctx, w).Labels).To(HaveKeyWithValue(resources.LabelTenant, "acme"))
+		Expect(*volume(ctx, w).Spec.StorageClassName).To(Equal(chosen.Name))
 	})
 })

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -110,12 +111,12 @@ func (r *Reconciler) inputs(ctx context.Context, o *observed, found credentials)
 		Keys:          found.referenced,
 		Now:           r.Clock.Now(),
 	}
-	claim, err := r.claim(ctx, o.tenant)
-	if err != nil {
-		return nil, err
-	}
-	if claim != nil {
-		in.Claim = &resources.Claim{Size: *claim.Spec.Resources.Requests.Storage(), StorageClassName: claim.Spec.StorageClassName}
+	if o.effective.Persistence != nil {
+		claim, err := r.claim(ctx, o.tenant)
+		if err != nil {
+			return nil, err
+		}
+		in.Claim = claimOf(claim)
 	}
 	deployment, err := r.deployment(ctx, o.tenant)
 	if err != nil {
@@ -125,6 +126,14 @@ func (r *Reconciler) inputs(ctx context.Context, o *observed, found credentials)
 		in.Replicas = deployment.Spec.Replicas
 	}
 	return in, nil
+}
+
+// claimOf is what a live claim can't change any more.
+func claimOf(c *corev1.PersistentVolumeClaim) *resources.Claim {
+	if c == nil {
+		return nil
+	}
+	return &resources.Claim{Size: *c.Spec.Resources.Requests.Storage(), StorageClassName: c.Spec.StorageClassName}
 }
 
 func (r *Reconciler) deployment(ctx context.Context, t *v1alpha1.Tenant) (*appsv1.Deployment, error) {
