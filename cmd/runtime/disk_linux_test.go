@@ -147,13 +147,3 @@ func (p *process) healed() {
 	}
 	p.end()
 }
-
-func (p *process) end() {
-	p.t.Helper()
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		p.t.Fatal(err)
-	}
-	if status := p.wait(); status != 0 {
-		p.t.Errorf("exit status %d: %s", status, p.stderr)
-	}
-}

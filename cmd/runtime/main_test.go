@@ -130,6 +130,17 @@ func (p *process) wait() int {
 	return 0
 }
 
+// end tells the process to end, and expects it to do so in peace.
+func (p *process) end() {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		p.t.Fatal(err)
+	}
+	if status := p.wait(); status != 0 {
+		p.t.Errorf("exit status %d: %s", status, p.stderr)
+	}
+}
+
 func (p *process) do(method, url, token, body string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(p.t.Context(), method, url, strings.NewReader(body))
 	if err != nil {
@@ -282,4 +293,32 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 			_ = p.cmd.Process.Signal(syscall.SIGTERM)
 		}
 	}
+}
+
+// A pod may start on a volume whose last process still drains: it waits, rather than
+// crash and have the kubelet back off.
+func TestANewProcessWaitsForTheStateOfTheOld(t *testing.T) {
+	up := aifake.New(t, aifake.Says("c4nary"), aifake.Says("c4nary"))
+	dir := configDir(t, document(up.URL, t.TempDir()))
+	old := start(t, dir)
+	next := make(chan *process)
+	go func() { next <- start(t, dir) }()
+	if resp, err := old.chat(1, false); err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("%v %v", resp, err)
+	} else {
+		_ = resp.Body.Close()
+	}
+	select {
+	case <-next:
+		t.Fatal("two processes serve one state")
+	case <-time.After(500 * time.Millisecond):
+	}
+	old.end()
+	p := <-next
+	resp, err := p.chat(1, false)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("%v %v", resp, err)
+	}
+	_ = resp.Body.Close()
+	p.end()
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/crispy-enigma/crispy-enigma/api/tenantconfig"
 	"github.com/crispy-enigma/crispy-enigma/runtime/ai"
@@ -20,19 +21,46 @@ import (
 	"github.com/crispy-enigma/crispy-enigma/runtime/tenancy"
 )
 
+// lockPatience is how long a new process waits for one that still drains on the same
+// volume. It stays within the startup probe's minute; after it, the kubelet's back-off
+// goes on waiting.
+const lockPatience = 50 * time.Second
+
 // openStore opens the state driver that the document names.
-func openStore(ctx context.Context, state tenantconfig.State) (storage.Store, error) {
+func openStore(ctx context.Context, state tenantconfig.State, logger *slog.Logger) (storage.Store, error) {
 	switch state.Driver {
 	case tenantconfig.StateMemory:
 		return memory.New(memory.Options{}), nil
 	case tenantconfig.StateEmbedded:
-		store, err := statefile.Open(ctx, state.Path, statefile.Options{})
+		store, err := openFile(ctx, state.Path, logger)
 		if err != nil {
 			return nil, fmt.Errorf("opening the state store: %w", err)
 		}
 		return store, nil
 	default:
 		return nil, fmt.Errorf("state.driver: this build has no driver %q", state.Driver)
+	}
+}
+
+// openFile opens the embedded store, waiting for the process that has it open.
+func openFile(ctx context.Context, dir string, logger *slog.Logger) (storage.Store, error) {
+	deadline := time.Now().Add(lockPatience)
+	for waited := false; ; waited = true {
+		store, err := statefile.Open(ctx, dir, statefile.Options{})
+		if err == nil {
+			return store, nil // a nil *Store must not become a Store
+		}
+		if !errors.Is(err, statefile.ErrInUse) || time.Now().After(deadline) {
+			return nil, err
+		}
+		if !waited {
+			logger.Warn("the state is still in use: waiting for its process to end", "patience", lockPatience.String())
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errors.Join(err, ctx.Err())
+		case <-time.After(250 * time.Millisecond):
+		}
 	}
 }
 

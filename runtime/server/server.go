@@ -82,7 +82,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 		return nil, err
 	}
 	if s.store = o.Store; s.store == nil {
-		if s.store, err = openStore(ctx, o.Tenant.Config.State); err != nil {
+		if s.store, err = openStore(ctx, o.Tenant.Config.State, o.Logger); err != nil {
 			return nil, err
 		}
 	}
