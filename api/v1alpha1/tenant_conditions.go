@@ -39,6 +39,7 @@ const (
 	ReasonSuspended = "Suspended"
 
 	// Waiting helps, or the thing that is named appears.
+	ReasonRetrying          = "Retrying"
 	ReasonClassNotFound     = "ClassNotFound"
 	ReasonSecretNotFound    = "SecretNotFound"
 	ReasonSecretKeyMissing  = "SecretKeyMissing"

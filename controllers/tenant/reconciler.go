@@ -79,10 +79,21 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	before := t.DeepCopy()
 	result, err := r.pass(ctx, t)
 	if err != nil {
-		// What the status says is true until a pass finds otherwise.
-		return reconcile.Result{}, err
+		return reconcile.Result{}, errors.Join(err, r.saveFailing(ctx, before))
 	}
 	return result, r.save(ctx, before, t)
+}
+
+// saveFailing tells of an error that no verdict stands for, where the status is about an
+// earlier generation or none; else what it says is true until a pass finds otherwise. The
+// error isn't quoted: nobody knows what it holds.
+func (r *Reconciler) saveFailing(ctx context.Context, before *v1alpha1.Tenant) error {
+	if c := before.Condition(v1alpha1.ConditionReady); c != nil && c.ObservedGeneration >= before.Generation {
+		return nil
+	}
+	t := before.DeepCopy()
+	t.MarkReconciling(v1alpha1.ReasonRetrying, "a step failed and is tried again; if this stays, the operator's log says which, under this Tenant's name")
+	return r.save(ctx, before, t)
 }
 
 // pass walks the phases. What it finds is written into the Tenant's status in memory.

@@ -133,6 +133,30 @@ var _ = Describe("a class", func() {
 		t := w.ExpectCreated(ctx, "acme", testenv.WithClass(class.Name))
 		w.ExpectStalled(ctx, t, v1alpha1.ReasonPodPatchRefused)
 	})
+
+	It("whose pod patch the API server can't read leaves no Tenant silent", func(ctx SpecContext) {
+		w := newWorld(ctx)
+		twice := `{"spec":{"hostAliases":[{"ip":"192.0.2.1"},{"ip":"192.0.2.1"}]}}`
+		class := newClass(ctx, w, v1alpha1.TenantClassSpec{PodPatch: &runtime.RawExtension{Raw: []byte(twice)}})
+		t := w.ExpectCreated(ctx, "acme", testenv.WithClass(class.Name))
+		_, err := w.Reconcile(ctx, t)
+		Expect(err).To(MatchError(ContainSubstring("duplicate entries")))
+		Expect(w.Client.Get(ctx, client.ObjectKeyFromObject(t), t)).To(Succeed())
+		Expect(t.Condition(v1alpha1.ConditionReconciling).Reason).To(Equal(v1alpha1.ReasonRetrying))
+		Expect(t.Condition(v1alpha1.ConditionReady).Status).To(Equal(metav1.ConditionFalse))
+		Expect(t.Status.ObservedGeneration).To(Equal(t.Generation))
+		class.Spec.PodPatch = nil
+		Expect(w.Client.Update(ctx, class)).To(Succeed())
+		w.ExpectReady(ctx, t)
+
+		By("and says nothing else of one that serves as its spec says")
+		class.Spec.PodPatch = &runtime.RawExtension{Raw: []byte(twice)}
+		Expect(w.Client.Update(ctx, class)).To(Succeed())
+		_, err = w.Reconcile(ctx, t)
+		Expect(err).To(HaveOccurred())
+		Expect(w.Client.Get(ctx, client.ObjectKeyFromObject(t), t)).To(Succeed())
+		Expect(t.Condition(v1alpha1.ConditionReady).Status).To(Equal(metav1.ConditionTrue))
+	})
 })
 
 var _ = Describe("two Tenants that claim one thing", func() {
