@@ -27,25 +27,58 @@ type lostHost struct {
 
 // claimsOf compares a Tenant's claims with those of all others. A Tenant that loses a
 // host keeps its other hosts, and one that loses its id gets nothing.
-func claimsOf(ctx context.Context, c client.Reader, t *v1alpha1.Tenant) (claims, error) {
+func (r *Reconciler) claimsOf(ctx context.Context, t *v1alpha1.Tenant) (claims, error) {
 	var out claims
-	rivals, err := claimants(ctx, c, indexTenantID, publicID(t))
+	rivals, err := claimants(ctx, r.Client, indexTenantID, publicID(t))
 	if err != nil {
 		return out, err
 	}
 	out.idOwner = oldestRival(t, rivals)
 	for _, host := range t.Spec.Exposure.Hosts {
-		rivals, err := claimants(ctx, c, indexHost, host)
+		owner, err := r.hostOwner(ctx, t, host)
 		if err != nil {
 			return out, err
 		}
-		if owner := oldestRival(t, rivals); owner != nil {
+		if owner != nil {
 			out.lost = append(out.lost, lostHost{host, owner})
 		} else {
 			out.hosts = append(out.hosts, host)
 		}
 	}
 	return out, nil
+}
+
+// hostOwner is the older Tenant that has a host, nil if t may have it. One whose class
+// doesn't let it use the host has no claim: asking first would be squatting.
+func (r *Reconciler) hostOwner(ctx context.Context, t *v1alpha1.Tenant, host string) (*v1alpha1.Tenant, error) {
+	rivals, err := claimants(ctx, r.Client, indexHost, host)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		owner := oldestRival(t, rivals)
+		if owner == nil {
+			return nil, nil
+		}
+		if may, err := r.mayUse(ctx, owner, host); may || err != nil {
+			return owner, err
+		}
+		rivals = slices.DeleteFunc(slices.Clone(rivals), func(rival v1alpha1.Tenant) bool { return rival.UID == owner.UID })
+	}
+}
+
+// mayUse tells whether a Tenant's class lets it use a host. A class that isn't there lets
+// nothing: naming it would be a way around the bounds.
+func (r *Reconciler) mayUse(ctx context.Context, t *v1alpha1.Tenant, host string) (bool, error) {
+	o := &observed{tenant: t}
+	if err := r.observeClass(ctx, o); err != nil {
+		return false, err
+	}
+	if o.class == nil || len(o.class.Spec.HostSuffixes) == 0 {
+		return o.missingClass == "", nil
+	}
+	labels, err := r.labelsOf(ctx, t.Namespace)
+	return err == nil && hostAllowed(host, o.class.Spec.HostSuffixes, labels), client.IgnoreNotFound(err)
 }
 
 func claimants(ctx context.Context, c client.Reader, index, value string) ([]v1alpha1.Tenant, error) {

@@ -37,7 +37,7 @@ func (r *Reconciler) observe(ctx context.Context, t *v1alpha1.Tenant) (*observed
 	}
 	o.effective = v1alpha1.EffectiveOf(t, o.class)
 	var err error
-	if o.claims, err = claimsOf(ctx, r.Client, t); err != nil {
+	if o.claims, err = r.claimsOf(ctx, t); err != nil {
 		return nil, err
 	}
 	if o.class != nil && len(o.class.Spec.HostSuffixes) > 0 && len(t.Spec.Exposure.Hosts) > 0 {

@@ -197,6 +197,32 @@ var _ = Describe("two Tenants that claim one thing", func() {
 	})
 })
 
+var _ = Describe("a host that a class keeps for others", func() {
+	It("isn't taken by asking first", func(ctx SpecContext) {
+		w, owner := newWorld(ctx), newWorld(ctx)
+		host := "shop." + owner.Namespace + ".example"
+		class := newClass(ctx, w, v1alpha1.TenantClassSpec{HostSuffixes: []v1alpha1.HostSuffix{{
+			Suffix:            owner.Namespace + ".example",
+			NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: owner.Namespace}},
+		}}})
+		squatter := w.ExpectCreated(ctx, "squatter", testenv.WithClass(class.Name), testenv.WithHosts(host), testenv.Ephemeral)
+		w.ExpectStalled(ctx, squatter, v1alpha1.ReasonHostNotAllowed)
+		nowhere := w.ExpectCreated(ctx, "nowhere", testenv.WithClass("nowhere-"+w.Namespace), testenv.WithHosts(host), testenv.Ephemeral)
+		w.ExpectWaiting(ctx, nowhere, v1alpha1.ReasonClassNotFound)
+		t := laterThan(ctx, squatter, func() *v1alpha1.Tenant {
+			return owner.ExpectCreated(ctx, "acme", testenv.WithClass(class.Name), testenv.WithHosts(host), testenv.Ephemeral)
+		}, owner)
+		owner.ExpectReady(ctx, t)
+		Expect(document(ctx, owner, t).Hosts).To(Equal([]string{host}))
+
+		By("going to the older one once it may have it")
+		class.Spec.HostSuffixes = nil
+		Expect(w.Client.Update(ctx, class)).To(Succeed())
+		w.ExpectReady(ctx, squatter)
+		owner.ExpectStalled(ctx, t, v1alpha1.ReasonHostConflict)
+	})
+})
+
 // laterThan makes a Tenant that counts as younger: creation times have whole seconds, and
 // within one the UID decides, which is as good as a coin.
 func laterThan(ctx SpecContext, elder *v1alpha1.Tenant, make func() *v1alpha1.Tenant, w *testenv.World) *v1alpha1.Tenant {
