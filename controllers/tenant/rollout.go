@@ -42,6 +42,9 @@ func (r *Reconciler) inspect(ctx context.Context, o *observed, b *built) ([]*ver
 		workload = worst(rolled, asked)
 	}
 	if workload == nil {
+		workload = b.volume
+	}
+	if workload == nil {
 		t.MarkTrue(v1alpha1.ConditionWorkloadReady, v1alpha1.ReasonReady, workloadMessage(o))
 	} else if workload.condition != "" {
 		t.MarkFalse(workload.condition, workload.reason, workload.message)

@@ -168,3 +168,48 @@ var _ = Describe("a volume whose label was removed", func() {
 		Expect(*volume(ctx, w).Spec.StorageClassName).To(Equal(chosen.Name))
 	})
 })
+
+var _ = Describe("a volume that can't grow", func() {
+	It("holds up nothing else, and grows once it may", func(ctx SpecContext) {
+		w := newWorld(ctx)
+		class := &storagev1.StorageClass{Provisioner: "example.com/disks", AllowVolumeExpansion: new(false)}
+		class.Name = w.Namespace
+		create(ctx, w, class)
+		DeferCleanup(func(ctx SpecContext) { Expect(w.Client.Delete(ctx, class)).To(Succeed()) })
+		t := w.ExpectCreated(ctx, "acme", func(t *v1alpha1.Tenant) {
+			t.Spec.State = &v1alpha1.State{Embedded: &v1alpha1.EmbeddedState{
+				Persistence: &v1alpha1.Persistence{Size: quantity("1Gi"), StorageClassName: &class.Name}}}
+			t.Spec.Suspend = true
+		})
+		Expect(w.Settle(ctx, t)).To(Succeed())
+
+		By("not being bound: the pod that would have it bound must start")
+		w.ExpectUpdated(ctx, t, func(t *v1alpha1.Tenant) {
+			t.Spec.State.Embedded.Persistence.Size = quantity("2Gi")
+			t.Spec.Suspend = false
+		})
+		_, err := w.Reconcile(ctx, t)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(replicasOf(ctx, w, "acme")).To(BeEquivalentTo(1))
+		_, err = w.RollOut(ctx, t)
+		Expect(err).NotTo(HaveOccurred())
+		w.ExpectReconciled(ctx, t)
+		Expect(t.Condition(v1alpha1.ConditionReady).Reason).To(Equal(v1alpha1.ReasonChildRefused))
+		Expect(t.Condition(v1alpha1.ConditionReconciling).Message).To(ContainSubstring("stays at 1Gi and doesn't grow to 2Gi: only a claim that is bound"))
+
+		By("being of a class that doesn't let it")
+		claim := volume(ctx, w)
+		claim.Status.Phase = corev1.ClaimBound
+		Expect(w.Client.Status().Update(ctx, claim)).To(Succeed())
+		w.ExpectReconciled(ctx, t)
+		Expect(t.Condition(v1alpha1.ConditionReconciling).Message).To(ContainSubstring("must support resize"))
+
+		class.AllowVolumeExpansion = new(true)
+		Expect(w.Client.Update(ctx, class)).To(Succeed())
+		Eventually(func() string {
+			w.ExpectReconciled(ctx, t)
+			return t.Condition(v1alpha1.ConditionReady).Reason
+		}).Should(Equal(v1alpha1.ReasonReady))
+		Expect(volume(ctx, w).Spec.Resources.Requests.Storage().String()).To(Equal("2Gi"))
+	})
+})

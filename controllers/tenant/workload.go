@@ -31,6 +31,8 @@ type built struct {
 	nextChange time.Time
 	// generation of the Deployment, if this pass wrote it.
 	generation int64
+	// volume says why the volume isn't what the spec asks for; nil if it is.
+	volume *verdict
 }
 
 // applyChildren makes the Tenant's children what they should be.
@@ -64,7 +66,7 @@ func (r *Reconciler) applyChildren(ctx context.Context, o *observed, found crede
 			return nil, refusal(err), unexplained(err)
 		}
 	}
-	result, err := apply.All(ctx, r.Client, r.owner(o, in, secrets), objects...)
+	result, volume, err := r.applyObjects(ctx, r.owner(o, in, secrets), in, objects)
 	if in.KeysVersion != "" && secrets.keys == nil {
 		made := apply.Change{Verb: apply.Created, Kind: "Secret", Name: resources.NamesOf(o.tenant.Name).Keys}
 		result.Changes = append([]apply.Change{made}, result.Changes...)
@@ -85,6 +87,7 @@ func (r *Reconciler) applyChildren(ctx context.Context, o *observed, found crede
 		statusToken: in.StatusToken,
 		nextChange:  resources.NextChange(*in, document),
 		generation:  deploymentWritten(result),
+		volume:      volume,
 	}, nil, nil
 }
 
