@@ -221,7 +221,7 @@ func TestEgressReachesTheUpstreamAndNotTheMetadata(t *testing.T) {
 		"http://[fd00::7]/v1":                      {"80", ""},
 	} {
 		rules := egress(t, base)
-		if !strings.Contains(rules[1], `"ports":[{"port":`+want.port+`,"protocol":"TCP"}]`) || !strings.Contains(rules[1], `"except":["169.254.0.0/16"]`) {
+		if !strings.Contains(rules[1], `"ports":[{"port":`+want.port+`,"protocol":"TCP"}]`) || !strings.Contains(rules[1], `"except":["169.254.0.0/16","168.63.129.16/32","100.100.100.200/32"]`) {
 			t.Errorf("%s: %s", base, rules[1])
 		}
 		switch {

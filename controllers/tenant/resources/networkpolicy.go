@@ -38,7 +38,9 @@ func networkPolicy(in Inputs, c *tenantconfig.Config) *networkingv1ac.NetworkPol
 				networkingv1ac.NetworkPolicyPort().WithProtocol(corev1.ProtocolUDP).WithPort(intstr.FromInt32(53)),
 				tcp(53)),
 			networkingv1ac.NetworkPolicyEgressRule().
-				WithTo(addresses("0.0.0.0/0", "169.254.0.0/16"), addresses("::/0", "fe80::/10", "fd00:ec2::254/128")).
+				WithTo(
+					addresses("0.0.0.0/0", "169.254.0.0/16", "168.63.129.16/32", "100.100.100.200/32"),
+					addresses("::/0", "fe80::/10", "fd00:ec2::254/128", "fd20:ce::254/128")).
 				WithPorts(tcp(port)))
 		// A policy sees the pod's port, which a Service may map to another: pods of the
 		// namespace that the name points to are reached on every port.
@@ -58,7 +60,8 @@ func tcp(port int32) *networkingv1ac.NetworkPolicyPortApplyConfiguration {
 	return networkingv1ac.NetworkPolicyPort().WithProtocol(corev1.ProtocolTCP).WithPort(intstr.FromInt32(port))
 }
 
-// addresses are all of a network but where clouds keep instance credentials.
+// addresses are all of a network but where clouds keep instance credentials: link-local,
+// and what Azure, Alibaba, Amazon and Google have beside it.
 func addresses(cidr string, except ...string) *networkingv1ac.NetworkPolicyPeerApplyConfiguration {
 	return networkingv1ac.NetworkPolicyPeer().
 		WithIPBlock(networkingv1ac.IPBlock().WithCIDR(cidr).WithExcept(except...))
