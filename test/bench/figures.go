@@ -86,11 +86,14 @@ func (r *results) figures() []figure {
 // write writes docs/benchmarks.json and docs/benchmarks.md under root.
 func (r *results) write(root, command string) error {
 	figures := r.figures()
-	text, err := json.MarshalIndent(figures, "", "  ")
-	if err != nil {
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(figures); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(root, "docs", "benchmarks.json"), append(text, '\n'), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(root, "docs", "benchmarks.json"), text.Bytes(), 0o644); err != nil {
 		return err
 	}
 	var b bytes.Buffer
