@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -222,7 +223,9 @@ func TestABudgetUnderParallelLoad(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 60 {
 		wg.Go(func() {
-			a := b.do(chat("c4nary", "stream", i%2 == 0))
+			// Each in a session of its own: a history makes a request dearer, and one that is
+			// dearer than the whole budget has no Retry-After.
+			a := b.do(chat("c4nary", "stream", i%2 == 0, "sessionId", fmt.Sprintf("%08x-1c6b-4f7e-9d0a-5b1f2c3d4e5f", i)))
 			switch {
 			case a.status == 200:
 				admitted.Add(1)
