@@ -2,8 +2,8 @@ package testenv
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -19,6 +19,7 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/crispy-enigma/crispy-enigma/controllers"
+	"github.com/crispy-enigma/crispy-enigma/hack/apiserver"
 )
 
 // Cluster is a real API server without nodes.
@@ -28,49 +29,32 @@ type Cluster struct {
 	// Client reads and writes as an administrator, past every gate.
 	Client client.WithWatch
 
-	env    *envtest.Environment
-	assets string
+	server *apiserver.Server
 }
 
 // Start runs etcd and kube-apiserver with this project's CRDs. The caller must Stop it.
 func Start(ctx context.Context) (*Cluster, error) {
-	assets, err := findAssets(ctx)
-	if err != nil {
-		return nil, err
-	}
 	scheme, err := controllers.Scheme()
 	if err != nil {
 		return nil, err
 	}
-	root, err := moduleRoot(ctx)
+	server, err := apiserver.Start(ctx)
 	if err != nil {
 		return nil, err
 	}
-	env := &envtest.Environment{
-		BinaryAssetsDirectory:    assets,
-		CRDDirectoryPaths:        []string{filepath.Join(root, "config", "crd")},
-		ErrorIfCRDPathMissing:    true,
-		ControlPlaneStartTimeout: 2 * time.Minute,
-		ControlPlaneStopTimeout:  time.Minute,
-	}
-	config, err := env.Start()
+	c, err := client.NewWithWatch(server.Config, client.Options{Scheme: scheme})
 	if err != nil {
-		return nil, fmt.Errorf("starting the API server: %w", err)
+		return nil, errors.Join(fmt.Errorf("connecting to the API server: %w", err), server.Stop())
 	}
-	config.QPS = -1
-	c, err := client.NewWithWatch(config, client.Options{Scheme: scheme})
-	if err != nil {
-		return nil, fmt.Errorf("connecting to the API server: %w", err)
-	}
-	return &Cluster{Config: config, Scheme: scheme, Client: c, env: env, assets: assets}, nil
+	return &Cluster{Config: server.Config, Scheme: scheme, Client: c, server: server}, nil
 }
 
 // Stop ends the API server and etcd.
-func (c *Cluster) Stop() error { return c.env.Stop() }
+func (c *Cluster) Stop() error { return c.server.Stop() }
 
 // AddUser gives the configuration of another user, who has no rights yet.
 func (c *Cluster) AddUser(user envtest.User) (*rest.Config, error) {
-	added, err := c.env.AddUser(user, nil)
+	added, err := c.server.AddUser(user)
 	if err != nil {
 		return nil, fmt.Errorf("adding user %s: %w", user.Name, err)
 	}
@@ -107,30 +91,4 @@ func (c *Cluster) uninstall(options envtest.CRDInstallOptions) error {
 		_, err := served.ServerResourcesForGroupVersion(gatewayv1.GroupVersion.String())
 		return apierrors.IsNotFound(err), nil
 	})
-}
-
-// findAssets takes KUBEBUILDER_ASSETS, else what the toolbox has built.
-func findAssets(ctx context.Context) (string, error) {
-	if dir := os.Getenv("KUBEBUILDER_ASSETS"); dir != "" {
-		return dir, nil
-	}
-	root, err := moduleRoot(ctx)
-	if err != nil {
-		return "", err
-	}
-	toolbox := exec.CommandContext(ctx, "go", "run", "./hack/toolbox", "assets")
-	toolbox.Dir, toolbox.Stderr = root, os.Stderr
-	dir, err := toolbox.Output()
-	if err != nil {
-		return "", fmt.Errorf("finding the API server's binaries: %w", err)
-	}
-	return strings.TrimSpace(string(dir)), nil
-}
-
-func moduleRoot(ctx context.Context) (string, error) {
-	file, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
-	if err != nil {
-		return "", fmt.Errorf("finding the module: %w", err)
-	}
-	return filepath.Dir(strings.TrimSpace(string(file))), nil
 }

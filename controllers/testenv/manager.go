@@ -22,7 +22,7 @@ import (
 // pods that it makes: each runs and is ready as soon as it is seen. It ends with stop,
 // which waits for both.
 func (c *Cluster) RunControllerManager(dir string) (stop func() error, err error) {
-	user, err := c.env.AddUser(envtest.User{Name: "controller-manager", Groups: []string{"system:masters"}}, nil)
+	user, err := c.server.AddUser(envtest.User{Name: "controller-manager", Groups: []string{"system:masters"}})
 	if err != nil {
 		return nil, fmt.Errorf("making the controller manager's user: %w", err)
 	}
@@ -39,7 +39,7 @@ func (c *Cluster) RunControllerManager(dir string) (stop func() error, err error
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	process := exec.CommandContext(ctx, filepath.Join(c.assets, "kube-controller-manager"),
+	process := exec.CommandContext(ctx, filepath.Join(c.server.Assets, "kube-controller-manager"),
 		"--kubeconfig="+path, "--authentication-kubeconfig="+path, "--authorization-kubeconfig="+path,
 		"--leader-elect=false", "--bind-address=127.0.0.1", "--secure-port=0",
 		"--kube-api-qps=500", "--kube-api-burst=1000",

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
@@ -18,6 +19,8 @@ import (
 // Server is a running API server.
 type Server struct {
 	env *envtest.Environment
+	// Config connects to it as a cluster administrator, without a limit of requests.
+	Config *rest.Config
 	// Client reads and writes it without a cache, as a cluster administrator.
 	Client client.Client
 	// Assets is the folder of the binaries, kubectl among them.
@@ -56,7 +59,12 @@ func Start(ctx context.Context) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the API server: %w", err)
 	}
-	return &Server{env: env, Client: c, Assets: env.BinaryAssetsDirectory, Kubeconfig: env.KubeConfig}, nil
+	return &Server{env: env, Config: config, Client: c, Assets: env.BinaryAssetsDirectory, Kubeconfig: env.KubeConfig}, nil
+}
+
+// AddUser makes another user, who has no rights but those of its groups.
+func (s *Server) AddUser(user envtest.User) (*envtest.AuthenticatedUser, error) {
+	return s.env.AddUser(user, nil)
 }
 
 // Stop ends the API server and etcd and removes their files.
