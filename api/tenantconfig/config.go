@@ -101,7 +101,7 @@ type Key struct {
 	// those still in their grace period.
 	Digests []Digest `json:"digests"`
 	// Scopes are what the key may do beyond calling the API, for example
-	// "sessions:all" or "metrics:read".
+	// "sessions:all".
 	Scopes []string `json:"scopes,omitempty"`
 	// TrustUserHeader makes the caller's user id part of the caller's identity.
 	TrustUserHeader bool `json:"trustUserHeader,omitempty"`

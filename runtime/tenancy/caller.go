@@ -6,13 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// Scopes that a key may carry beyond calling the API.
-const (
-	// ScopeSessionsAll opens the sessions of every caller of the tenant.
-	ScopeSessionsAll = "sessions:all"
-	// ScopeMetricsRead opens the tenant's own metrics.
-	ScopeMetricsRead = "metrics:read"
-)
+// ScopeSessionsAll is the right of a key to the sessions of every caller of the tenant.
+const ScopeSessionsAll = "sessions:all"
 
 // Caller is who asks, as far as the runtime could prove it. It owns sessions and
 // has rate-limit windows of its own.

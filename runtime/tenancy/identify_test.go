@@ -32,7 +32,7 @@ func world(t testing.TB) *tenancy.Directory {
 		k.Digests = append(k.Digests,
 			tenantconfig.Digest{SHA256: sum(oldKey), NotAfter: time.Now().Add(-time.Minute)},
 			tenantconfig.Digest{SHA256: sum(graceKey), NotAfter: time.Now().Add(time.Hour)})
-		k.Scopes = []string{tenancy.ScopeMetricsRead}
+		k.Scopes = []string{"metrics:read"}
 	}
 	vouches := func(k *tenantconfig.Key) { k.TrustUserHeader = true }
 	return newDirectory(t,
@@ -137,7 +137,7 @@ func TestScopesComeFromTheKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !caller.May(tenancy.ScopeMetricsRead) || caller.May(tenancy.ScopeSessionsAll) {
+	if !caller.May("metrics:read") || caller.May(tenancy.ScopeSessionsAll) {
 		t.Errorf("scopes are %v", caller.Scopes)
 	}
 }

@@ -2,7 +2,6 @@ package aifake
 
 import (
 	"net/http"
-	"time"
 )
 
 // Answer is what the server does with one call. Make it with Says, Refuses, Sends or
@@ -24,7 +23,6 @@ type Answer struct {
 	pieces              int
 	before              <-chan struct{}
 	pauses              map[int]<-chan struct{}
-	pace                time.Duration
 }
 
 // Says answers with these tokens, one frame each if the call asks for a stream.
@@ -115,6 +113,3 @@ func (a Answer) PauseAt(n int, gate <-chan struct{}) Answer {
 	a.pauses = pauses
 	return a
 }
-
-// Paced waits before each token, for load tests. Elsewhere gates are better.
-func (a Answer) Paced(d time.Duration) Answer { a.pace = d; return a }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
-	"time"
 )
 
 // play carries out one answer.
@@ -91,17 +90,6 @@ func (p play) stream(out *body) {
 func (p play) ready(token int) bool {
 	if gate, ok := p.a.pauses[token]; ok && !p.wait(gate) {
 		return false
-	}
-	if p.a.pace > 0 {
-		tick := time.NewTimer(p.a.pace)
-		defer tick.Stop()
-		select {
-		case <-tick.C:
-		case <-p.ctx.Done():
-			return false
-		case <-p.closing:
-			return false
-		}
 	}
 	return p.ctx.Err() == nil
 }

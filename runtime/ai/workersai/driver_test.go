@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 
@@ -199,6 +200,42 @@ func TestCloudflaresCodesHaveTheirKinds(t *testing.T) {
 		}
 		if strings.Contains(err.Error(), "c4nary") {
 			t.Errorf("the error quotes Cloudflare: %v", err)
+		}
+	}
+}
+
+// Workers AI answers in several shapes, by model; a caller sees one.
+func TestEveryShapeOfAnAnswer(t *testing.T) {
+	t.Parallel()
+	for name, shape := range map[string]func(aifake.Answer) aifake.Answer{
+		"its own frames":         aifake.Answer.Native,
+		"its own whole document": func(a aifake.Answer) aifake.Answer { return a.Native().Whole() },
+		"OpenAI's document":      aifake.Answer.Whole,
+		"lines that end in CRLF": aifake.Answer.CRLF,
+	} {
+		up := aifake.New(t, shape(aifake.Says("Hello", " world")))
+		s, err := newDriver(t, up, nil).Stream(t.Context(), aitest.Tenant(t), ask("hi"))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		var text string
+		var used *ai.Usage
+		for {
+			chunk, err := s.Next()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatalf("%s: after %q: %v", name, text, err)
+			}
+			text += chunk.Text
+			if chunk.Usage != nil {
+				used = chunk.Usage
+			}
+		}
+		_ = s.Close()
+		if text != "Hello world" || used == nil || used.Out != up.Ledger()[0].Out {
+			t.Errorf("%s: %q, usage %+v, the ledger says %+v", name, text, used, up.Ledger())
 		}
 	}
 }
