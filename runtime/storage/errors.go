@@ -12,6 +12,9 @@ var (
 	ErrBadCursor = errors.New("unknown cursor")
 	// ErrBadLimit: a page of less than one. It is a bug of the caller.
 	ErrBadLimit = errors.New("a page holds 1 or more")
+	// ErrBadEntry: a cache entry that is too large or has no time to live. It is a bug
+	// of the caller.
+	ErrBadEntry = errors.New("a cache entry has a time to live and at most 1 MiB")
 	// ErrBadAmount: amounts that can't be reserved or billed. It is a bug of the
 	// caller.
 	ErrBadAmount = errors.New("an amount for each limit is needed, and none below 0")

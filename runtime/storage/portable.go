@@ -1,0 +1,51 @@
+package storage
+
+import (
+	"context"
+	"time"
+
+	"github.com/crispy-enigma/crispy-enigma/runtime/tenancy"
+)
+
+// Record is one thing of a tenant in the form in which it moves between stores, and in
+// which a snapshot holds it. Exactly one field is set.
+type Record struct {
+	Session *SessionRecord `json:"session,omitempty"`
+	Budget  *BudgetRecord  `json:"budget,omitempty"`
+	Usage   *UsageBucket   `json:"usage,omitempty"`
+	Audit   *AuditRecord   `json:"audit,omitempty"`
+}
+
+// SessionRecord is one whole session.
+type SessionRecord struct {
+	// Caller is whose session it is.
+	Caller  string    `json:"caller"`
+	ID      string    `json:"id"`
+	Created time.Time `json:"created"`
+	// Messages, oldest first.
+	Messages []Message `json:"messages"`
+}
+
+// BudgetRecord is one budget's counter. What was reserved and not settled is part of
+// Used: the process that would settle it has gone.
+type BudgetRecord struct {
+	Name  string    `json:"name"`
+	Used  int64     `json:"used"`
+	Until time.Time `json:"until"`
+}
+
+// Portable moves what a tenant has into and out of a store. Rate windows and caches
+// aren't moved: they are worth nothing a minute later.
+type Portable interface {
+	// Dump gives each record of t once, in an order that stays the same, and with it the
+	// position after it: a Dump from there gives the rest. "" is the beginning; a position
+	// that wasn't made for t is ErrBadCursor. What is written while it runs may be missed.
+	// An error of yield ends it and is returned as it is.
+	Dump(ctx context.Context, t tenancy.ID, from string, yield func(r Record, next string) error) error
+	// Load takes records in, all or none of one call. A record that is there already is
+	// replaced, so that loading twice is loading once.
+	Load(ctx context.Context, t tenancy.ID, records []Record) error
+	// Erase removes all that t has, on every replica, and tells how many sessions there
+	// were. It is done again without harm, and doesn't wait for what runs beside it.
+	Erase(ctx context.Context, t tenancy.ID) (sessions int, err error)
+}
