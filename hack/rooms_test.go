@@ -95,7 +95,7 @@ var (
 	}
 	parents = map[string][]string{
 		"runtime/ai":             {"api/tenantconfig", "api/cloudflareapi", "runtime/tenancy"},
-		"runtime/storage":        {"api/tenantconfig", "api/cloudflareapi", "runtime/tenancy"},
+		"runtime/storage":        {"api/tenantconfig", "api/cloudflareapi", "api/statestore", "runtime/tenancy"},
 		"controllers/cloudflare": {"api/cloudflareapi"},
 	}
 )
@@ -146,7 +146,7 @@ var roomRules = []roomRule{
 		switch {
 		case from == "api/v1alpha1" && !standard(to) && !in(to, "k8s.io/api", "k8s.io/apimachinery"):
 			return "api/v1alpha1 imports k8s.io/api, k8s.io/apimachinery and the standard library alone"
-		case in(from, "api/tenantconfig", "api/cloudflareapi") && !standard(to):
+		case in(from, "api/tenantconfig", "api/cloudflareapi", "api/statestore") && !standard(to):
 			return "the runtime's image carries this package: the standard library alone"
 		}
 		return ""
