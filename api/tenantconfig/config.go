@@ -38,6 +38,11 @@ type Config struct {
 	Budget Budget `json:"budget,omitzero"`
 	// Sessions bounds the chat history.
 	Sessions Sessions `json:"sessions"`
+	// Documents says where the tenant's documents are kept. A change needs a restart.
+	Documents Documents `json:"documents,omitzero"`
+	// Cloudflare holds what else of the tenant's Cloudflare account its pods use. A
+	// change needs a restart, but for that of the token.
+	Cloudflare Cloudflare `json:"cloudflare,omitzero"`
 }
 
 // Tenant identifies the tenant.
@@ -67,14 +72,38 @@ const (
 	StateMemory = "memory"
 	// StateEmbedded keeps everything in one SQLite file under Path.
 	StateEmbedded = "embedded"
+	// StateValkey keeps everything in a Valkey or Redis server.
+	StateValkey = "valkey"
+	// StatePostgres keeps everything in a PostgreSQL database.
+	StatePostgres = "postgres"
 )
 
 // State says where the tenant's data is kept.
 type State struct {
-	// Driver is StateMemory or StateEmbedded.
+	// Driver is StateMemory, StateEmbedded, StateValkey or StatePostgres.
 	Driver string `json:"driver"`
-	// Path is the directory of the embedded store's file.
+	// Path is the directory of the embedded store's file. With another driver it is
+	// where the tenant's data comes from: it is moved before the first request.
 	Path string `json:"path,omitempty"`
+	// Server of the drivers StateValkey and StatePostgres.
+	Server StateServer `json:"server,omitzero"`
+	// LimitsOn is StateValkey if rate windows and budgets are kept there though Driver
+	// is StatePostgres; LimitsServer is the server then. Empty keeps them with the rest.
+	LimitsOn     string      `json:"limitsOn,omitempty"`
+	LimitsServer StateServer `json:"limitsServer,omitzero"`
+}
+
+// StateServer is a server that state is kept on.
+type StateServer struct {
+	// URLFile is the name, beside this document, of the file with the server's address
+	// and login, for example "rediss://user:password@valkey:6379".
+	URLFile string `json:"urlFile,omitempty"`
+	// CAFile is the name, beside this document, of the file with the certificates, in
+	// PEM, that the server's is checked against. Empty for the system's.
+	CAFile string `json:"caFile,omitempty"`
+	// Revision changes whenever the address, the login or the certificates do. It is a
+	// keyed hash and tells nothing about them.
+	Revision string `json:"revision,omitempty"`
 }
 
 // Authentication modes.
@@ -219,7 +248,20 @@ type RequestLimits struct {
 	Burst int `json:"burst,omitempty"`
 	// BurstWindowSec is the length of the short window in seconds.
 	BurstWindowSec int `json:"burstWindowSec,omitempty"`
+	// OnStoreFailure is FailLocal or FailDeny; empty is FailLocal.
+	OnStoreFailure string `json:"onStoreFailure,omitempty"`
+	// Replicas is the largest number of pods that serve the tenant, by which limits
+	// are divided under FailLocal. 0 is 1.
+	Replicas int `json:"replicas,omitempty"`
 }
+
+// What a request meets while the store of rate windows can't be reached.
+const (
+	// FailLocal counts in the pod itself, with the limit divided by the pods.
+	FailLocal = "local"
+	// FailDeny refuses it.
+	FailDeny = "deny"
+)
 
 // TokenLimits are budgets in tokens, input and output together. Zero means no limit.
 type TokenLimits struct {
@@ -253,4 +295,60 @@ type Sessions struct {
 	RetentionDays int `json:"retentionDays"`
 	// MaxMessages is how many messages a session keeps; older ones are dropped.
 	MaxMessages int `json:"maxMessages"`
+}
+
+// Document stores.
+const (
+	// DocumentsVectorize keeps vectors in a Cloudflare Vectorize index.
+	DocumentsVectorize = "vectorize"
+)
+
+// Documents says where the tenant's documents are kept.
+type Documents struct {
+	// Store is DocumentsVectorize, or empty without documents.
+	Store string `json:"store,omitempty"`
+	// Vectorize is the index, with DocumentsVectorize.
+	Vectorize Vectorize `json:"vectorize,omitzero"`
+}
+
+// Vectorize is one index, or a namespace of one.
+type Vectorize struct {
+	// Index is the index's name.
+	Index string `json:"index,omitempty"`
+	// Next is the index that will replace Index: what is ingested goes into both.
+	Next string `json:"next,omitempty"`
+	// Namespace keeps the tenant apart in an index that it shares. Empty in an index of
+	// its own.
+	Namespace string `json:"namespace,omitempty"`
+	// Dimensions of a vector, 1 to 1536.
+	Dimensions int `json:"dimensions,omitempty"`
+	// NextDimensions are those of Next.
+	NextDimensions int `json:"nextDimensions,omitempty"`
+	// Metric is cosine, euclidean or dot-product.
+	Metric string `json:"metric,omitempty"`
+	// Filterable are the metadata properties that have an index.
+	Filterable []string `json:"filterable,omitempty"`
+}
+
+// Cloudflare holds what the tenant uses of its Cloudflare account beside models.
+type Cloudflare struct {
+	// AccountID is the account, 32 hexadecimal digits.
+	AccountID string `json:"accountID,omitempty"`
+	// API replaces https://api.cloudflare.com, S3 https://<account>.r2.cloudflarestorage.com.
+	API string `json:"api,omitempty"`
+	S3  string `json:"s3,omitempty"`
+	// CredentialsFile is the name, beside this document, of the file with the API token.
+	CredentialsFile string `json:"credentialsFile,omitempty"`
+	// CredentialsRevision changes whenever the token does, see Upstream.
+	CredentialsRevision string `json:"credentialsRevision,omitempty"`
+	// TokenID is the API token's id: with the token's digest it opens R2 over S3.
+	TokenID string `json:"tokenID,omitempty"`
+	// UsageLedger is the D1 database that usage is copied to.
+	UsageLedger string `json:"usageLedger,omitempty"`
+	// ConfigExport is the KV namespace that this document is copied to.
+	ConfigExport string `json:"configExport,omitempty"`
+	// Originals is the R2 bucket of uploaded documents, OriginalsJurisdiction its
+	// jurisdiction: "default", "eu" or "fedramp".
+	Originals             string `json:"originals,omitempty"`
+	OriginalsJurisdiction string `json:"originalsJurisdiction,omitempty"`
 }

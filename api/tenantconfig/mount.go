@@ -11,6 +11,15 @@ const (
 	StatusTokenFile = "status-token"
 	// UpstreamTokenFile holds the upstream's bearer token, if there is one.
 	UpstreamTokenFile = "upstream-token"
+	// CloudflareTokenFile holds the tenant's Cloudflare API token, if it has one.
+	CloudflareTokenFile = "cloudflare-token"
+	// StateURLFile and StateCAFile hold the address of the server that state is kept on
+	// and its certificates; LimitsURLFile and LimitsCAFile those of rate windows and
+	// budgets, where they are kept elsewhere.
+	StateURLFile  = "state-url"
+	StateCAFile   = "state-ca.crt"
+	LimitsURLFile = "limits-url"
+	LimitsCAFile  = "limits-ca.crt"
 	// StateDir is where the volume of the embedded store is mounted.
 	StateDir = "/var/lib/crispy-enigma"
 	// EnvDir names the environment variable that replaces Dir.

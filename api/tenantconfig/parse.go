@@ -95,13 +95,18 @@ func canonical(c *Config) *Config {
 func DigestOf(c *Config) string { return digestOf(canonical(c)) }
 
 // RestartDigest is the digest of the part whose change needs a restart. The version is
-// not in it: an operator that writes a newer format rolls no pods by that alone.
+// not in it: an operator that writes a newer format rolls no pods by that alone. Nor is
+// the Cloudflare token, which rotates: it is read again.
 func RestartDigest(c *Config) string {
+	cloudflare := c.Cloudflare
+	cloudflare.CredentialsRevision, cloudflare.TokenID = "", ""
 	return digestOf(struct {
-		Tenant Tenant `json:"tenant"`
-		Server Server `json:"server"`
-		State  State  `json:"state"`
-	}{c.Tenant, c.Server, c.State})
+		Tenant     Tenant     `json:"tenant"`
+		Server     Server     `json:"server"`
+		State      State      `json:"state"`
+		Documents  Documents  `json:"documents,omitzero"`
+		Cloudflare Cloudflare `json:"cloudflare,omitzero"`
+	}{c.Tenant, c.Server, c.State, c.Documents, cloudflare})
 }
 
 // NeedsRestart tells whether going from have to want takes a new process; every other

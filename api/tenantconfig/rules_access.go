@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
-	"path"
 	"regexp"
 	"strings"
 )
@@ -40,16 +39,6 @@ func validateServer(r *report, s Server) {
 	r.within(s.MetricsPort, 1, 65535, "server.metricsPort")
 	r.require(s.APIPort != s.MetricsPort, "server.metricsPort", "must differ from server.apiPort: metrics are not for tenants")
 	r.within(s.DrainSeconds, 0, 3600, "server.drainSeconds")
-}
-
-func validateState(r *report, s State) {
-	r.oneOf(s.Driver, "state.driver", StateMemory, StateEmbedded)
-	switch s.Driver {
-	case StateEmbedded:
-		r.require(path.IsAbs(s.Path) && path.Clean(s.Path) == s.Path, "state.path", "must be an absolute path without dot segments: the volume's mount point")
-	case StateMemory:
-		r.require(s.Path == "", "state.path", "must be empty: the memory driver keeps no file")
-	}
 }
 
 func validateHosts(r *report, hosts []string) {

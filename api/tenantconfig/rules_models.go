@@ -25,8 +25,7 @@ func validateUpstream(r *report, u Upstream) {
 	}
 	r.require(u.BaseURL == "" || isBaseURL(u.BaseURL), "upstream.baseURL", "must be an http or https URL without user, query and fragment, ending before /chat/completions")
 	if u.CredentialsFile != "" {
-		reserved := u.CredentialsFile == DocumentFile || u.CredentialsFile == StatusTokenFile
-		r.require(fileName.MatchString(u.CredentialsFile) && !reserved, "upstream.credentialsFile", "must be the plain name of a file beside the document")
+		r.require(isFileName(u.CredentialsFile), "upstream.credentialsFile", "must be the plain name of a file beside the document")
 	}
 	if u.Gateway != (Gateway{}) {
 		r.require(u.Type == UpstreamWorkersAI, "upstream.gateway", "is for upstream.type workersai alone")
@@ -101,6 +100,10 @@ func validateLimits(r *report, l Limits) {
 	if q.PerMinute > 0 && q.Burst > 0 {
 		r.require(q.BurstWindowSec <= q.WindowSec, "limits.requests.burstWindowSec", "must not be longer than limits.requests.windowSec")
 	}
+	if q.OnStoreFailure != "" {
+		r.oneOf(q.OnStoreFailure, "limits.requests.onStoreFailure", FailLocal, FailDeny)
+	}
+	r.within(q.Replicas, 0, 10_000, "limits.requests.replicas")
 	r.require(l.Tokens.Daily >= 0, "limits.tokens.daily", "must be 1 or more, or 0 for no limit")
 	r.require(l.Tokens.Monthly >= 0, "limits.tokens.monthly", "must be 1 or more, or 0 for no limit")
 	r.require(l.BodyBytes >= 1 && l.BodyBytes <= 1<<30, "limits.bodyBytes", "must be 1 to %d", 1<<30)

@@ -47,6 +47,8 @@ func Validate(c *Config) Violations {
 	validateBudget(&r, c.Budget)
 	r.within(c.Sessions.RetentionDays, 1, 3650, "sessions.retentionDays")
 	r.within(c.Sessions.MaxMessages, 1, 100_000, "sessions.maxMessages")
+	validateDocuments(&r, c.Documents, c.Cloudflare)
+	validateCloudflare(&r, c.Cloudflare)
 	return r.broken
 }
 

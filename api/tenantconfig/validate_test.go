@@ -15,6 +15,7 @@ func TestEveryRuleNamesItsField(t *testing.T) {
 	type config = tenantconfig.Config
 	emptyKey := "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 	minus := -1
+	shared := *parse(t, read(t, "shared.json"))
 	for name, tc := range map[string]struct {
 		spoil func(*config)
 		paths string
@@ -33,18 +34,67 @@ func TestEveryRuleNamesItsField(t *testing.T) {
 		"relative path":         {func(c *config) { c.State.Path = "data" }, "state.path"},
 		"path with dots":        {func(c *config) { c.State.Path = "/var/../etc" }, "state.path"},
 		"path of memory":        {func(c *config) { c.State.Driver = "memory" }, "state.path"},
-		"host with a port":      {func(c *config) { c.Hosts = []string{"acme.example:80"} }, "hosts[0]"},
-		"host in capitals":      {func(c *config) { c.Hosts = []string{"a.example", "Acme.example"} }, "hosts[1]"},
-		"host with a dot":       {func(c *config) { c.Hosts = []string{"acme.example."} }, "hosts[0]"},
-		"host not in punycode":  {func(c *config) { c.Hosts = []string{"müller.example"} }, "hosts[0]"},
-		"host twice":            {func(c *config) { c.Hosts = []string{"a.example", "a.example"} }, "hosts[1]"},
-		"mode":                  {func(c *config) { c.Auth.Mode = "" }, "auth.mode"},
-		"no keys":               {func(c *config) { c.Auth.Keys = nil }, "auth.keys"},
-		"key name":              {func(c *config) { c.Auth.Keys[1].Name = "a/b" }, "auth.keys[1].name"},
-		"key name twice":        {func(c *config) { c.Auth.Keys[1].Name = "default" }, "auth.keys[1].name"},
-		"no digests":            {func(c *config) { c.Auth.Keys[1].Digests = nil }, "auth.keys[1].digests"},
-		"digest":                {func(c *config) { c.Auth.Keys[0].Digests[1].SHA256 = "XYZ" }, "auth.keys[0].digests[1].sha256"},
-		"digest of nothing":     {func(c *config) { c.Auth.Keys[1].Digests[0].SHA256 = emptyKey }, "auth.keys[1].digests[0].sha256"},
+		"path of a driver to move from": {func(c *config) {
+			c.State = tenantconfig.State{Driver: "valkey", Path: "data", Server: tenantconfig.StateServer{URLFile: "state-url"}}
+		}, "state.path"},
+		"shared without a server": {func(c *config) { c.State = tenantconfig.State{Driver: "valkey"} }, "state.server.urlFile"},
+		"file with a server":      {func(c *config) { c.State.Server.URLFile = "state-url" }, "state.server"},
+		"server's certificates": {func(c *config) {
+			c.State = tenantconfig.State{Driver: "postgres", Server: tenantconfig.StateServer{URLFile: "a", CAFile: "../b"}}
+		}, "state.server.caFile"},
+		"limits on another driver": {func(c *config) {
+			c.State.LimitsOn, c.State.LimitsServer.URLFile = "postgres", "limits-url"
+		}, "state.limitsOn"},
+		"limits beside one file": {func(c *config) { c.State.LimitsOn, c.State.LimitsServer.URLFile = "valkey", "limits-url" }, "state.limitsOn"},
+		"limits without address": {func(c *config) {
+			c.State = tenantconfig.State{Driver: "postgres", Server: tenantconfig.StateServer{URLFile: "a"}, LimitsOn: "valkey"}
+		}, "state.limitsServer.urlFile"},
+		"store failure":       {func(c *config) { c.Limits.Requests.OnStoreFailure = "open" }, "limits.requests.onStoreFailure"},
+		"replicas":            {func(c *config) { c.Limits.Requests.Replicas = -1 }, "limits.requests.replicas"},
+		"index without store": {func(c *config) { c.Documents.Vectorize.Index = "x" }, "documents.vectorize"},
+		"document store": {func(c *config) {
+			c.Documents, c.Cloudflare = shared.Documents, shared.Cloudflare
+			c.Documents.Store = "pinecone"
+		}, "documents.store"},
+		"documents nowhere": {func(c *config) { c.Documents = shared.Documents }, "cloudflare.accountID"},
+		"index name": {func(c *config) {
+			c.Documents, c.Cloudflare = shared.Documents, shared.Cloudflare
+			c.Documents.Vectorize.Index = "A"
+		}, "documents.vectorize.index"},
+		"dimensions": {func(c *config) {
+			c.Documents, c.Cloudflare = shared.Documents, shared.Cloudflare
+			c.Documents.Vectorize.Dimensions = 4096
+		}, "documents.vectorize.dimensions"},
+		"metric": {func(c *config) {
+			c.Documents, c.Cloudflare = shared.Documents, shared.Cloudflare
+			c.Documents.Vectorize.Metric = "dot"
+		}, "documents.vectorize.metric"},
+		"next is the same": {func(c *config) {
+			c.Documents, c.Cloudflare = shared.Documents, shared.Cloudflare
+			c.Documents.Vectorize.Next = "acme"
+		}, "documents.vectorize.next"},
+		"filterable twice": {func(c *config) {
+			c.Documents, c.Cloudflare = shared.Documents, shared.Cloudflare
+			c.Documents.Vectorize.Filterable = []string{"a", "a"}
+		}, "documents.vectorize.filterable[1]"},
+		"cloudflare's account":    {func(c *config) { c.Cloudflare = shared.Cloudflare; c.Cloudflare.AccountID = "x" }, "cloudflare.accountID"},
+		"no account":              {func(c *config) { c.Cloudflare = shared.Cloudflare; c.Cloudflare.AccountID = "" }, "cloudflare.accountID"},
+		"cloudflare's address":    {func(c *config) { c.Cloudflare = shared.Cloudflare; c.Cloudflare.API = "ftp://x" }, "cloudflare.api"},
+		"cloudflare's token":      {func(c *config) { c.Cloudflare = shared.Cloudflare; c.Cloudflare.CredentialsFile = "tenant.json" }, "cloudflare.credentialsFile"},
+		"ledger":                  {func(c *config) { c.Cloudflare = shared.Cloudflare; c.Cloudflare.UsageLedger = "../x" }, "cloudflare.usageLedger"},
+		"originals' jurisdiction": {func(c *config) { c.Cloudflare = shared.Cloudflare; c.Cloudflare.OriginalsJurisdiction = "us" }, "cloudflare.originalsJurisdiction"},
+		"host with a port":        {func(c *config) { c.Hosts = []string{"acme.example:80"} }, "hosts[0]"},
+		"host in capitals":        {func(c *config) { c.Hosts = []string{"a.example", "Acme.example"} }, "hosts[1]"},
+		"host with a dot":         {func(c *config) { c.Hosts = []string{"acme.example."} }, "hosts[0]"},
+		"host not in punycode":    {func(c *config) { c.Hosts = []string{"müller.example"} }, "hosts[0]"},
+		"host twice":              {func(c *config) { c.Hosts = []string{"a.example", "a.example"} }, "hosts[1]"},
+		"mode":                    {func(c *config) { c.Auth.Mode = "" }, "auth.mode"},
+		"no keys":                 {func(c *config) { c.Auth.Keys = nil }, "auth.keys"},
+		"key name":                {func(c *config) { c.Auth.Keys[1].Name = "a/b" }, "auth.keys[1].name"},
+		"key name twice":          {func(c *config) { c.Auth.Keys[1].Name = "default" }, "auth.keys[1].name"},
+		"no digests":              {func(c *config) { c.Auth.Keys[1].Digests = nil }, "auth.keys[1].digests"},
+		"digest":                  {func(c *config) { c.Auth.Keys[0].Digests[1].SHA256 = "XYZ" }, "auth.keys[0].digests[1].sha256"},
+		"digest of nothing":       {func(c *config) { c.Auth.Keys[1].Digests[0].SHA256 = emptyKey }, "auth.keys[1].digests[0].sha256"},
 		"digest twice": {func(c *config) { c.Auth.Keys[1].Digests[0].SHA256 = c.Auth.Keys[0].Digests[0].SHA256 },
 			"auth.keys[1].digests[0].sha256"},
 		"year":           {func(c *config) { c.Auth.Keys[0].Digests[0].NotAfter = time.Date(12000, 1, 1, 0, 0, 0, 0, time.UTC) }, "auth.keys[0].digests[0].notAfter"},
