@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"github.com/crispy-enigma/crispy-enigma/runtime/tenancy"
@@ -27,6 +28,9 @@ func (p Position) Before(q Position) bool {
 	return p.Seq > q.Seq
 }
 
+// auditList is no caller's ID: those begin with what made the caller known.
+const auditList = "\x00audit"
+
 // cursorMark is how many bytes at the end of a cursor bind it to its owner.
 const cursorMark = 8
 
@@ -40,11 +44,10 @@ func Cursor(t tenancy.ID, o Owner, p Position) string {
 // ParseCursor reads what Cursor wrote for the same tenant and owner; all else is
 // ErrBadCursor.
 func ParseCursor(t tenancy.ID, o Owner, cursor string) (Position, error) {
-	b, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
-	if err != nil || len(b) < cursorMark {
-		return Position{}, ErrBadCursor
+	place, mark, err := cutCursor(cursor)
+	if err != nil {
+		return Position{}, err
 	}
-	place, mark := b[:len(b)-cursorMark], b[len(b)-cursorMark:]
 	updated, n := binary.Varint(place)
 	if n <= 0 {
 		return Position{}, ErrBadCursor
@@ -54,6 +57,50 @@ func ParseCursor(t tenancy.ID, o Owner, cursor string) (Position, error) {
 		return Position{}, ErrBadCursor
 	}
 	return Position{Updated: time.UnixMilli(updated).UTC(), Seq: seq}, nil
+}
+
+// AuditCursor spells a position in the audit records of t, for Audit.Records. It is
+// bound to t as Cursor's is.
+func AuditCursor(t tenancy.ID, p Position) string {
+	return Cursor(t, Owner{Caller: auditList}, p)
+}
+
+// ParseAuditCursor reads what AuditCursor wrote for the same tenant; all else is
+// ErrBadCursor.
+func ParseAuditCursor(t tenancy.ID, cursor string) (Position, error) {
+	return ParseCursor(t, Owner{Caller: auditList}, cursor)
+}
+
+// DumpPosition spells where a Dump of t stands; place is the driver's own. Like a
+// cursor it is bound to t.
+func DumpPosition(t tenancy.ID, place []byte) string {
+	return base64.RawURLEncoding.EncodeToString(append(slices.Clip(place), dumpMarkOf(t, place)...))
+}
+
+// ParseDumpPosition reads what DumpPosition wrote for the same tenant; all else is
+// ErrBadCursor.
+func ParseDumpPosition(t tenancy.ID, position string) ([]byte, error) {
+	place, mark, err := cutCursor(position)
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(mark, dumpMarkOf(t, place)) {
+		return nil, ErrBadCursor
+	}
+	return place, nil
+}
+
+func cutCursor(cursor string) (place, mark []byte, err error) {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
+	if err != nil || len(b) < cursorMark {
+		return nil, nil, ErrBadCursor
+	}
+	return b[:len(b)-cursorMark], b[len(b)-cursorMark:], nil
+}
+
+func dumpMarkOf(t tenancy.ID, place []byte) []byte {
+	sum := sha256.Sum256([]byte(Key(t, "dump", string(place))))
+	return sum[:cursorMark]
 }
 
 func cursorMarkOf(t tenancy.ID, o Owner, place []byte) []byte {

@@ -15,6 +15,8 @@ var (
 	// ErrBadEntry: a cache entry that is too large or has no time to live. It is a bug
 	// of the caller.
 	ErrBadEntry = errors.New("a cache entry has a time to live and at most 1 MiB")
+	// ErrBadRecord: a Record that no store has dumped.
+	ErrBadRecord = errors.New("a record holds exactly one thing, whole and in order")
 	// ErrBadAmount: amounts that can't be reserved or billed. It is a bug of the
 	// caller.
 	ErrBadAmount = errors.New("an amount for each limit is needed, and none below 0")

@@ -16,6 +16,39 @@ type Record struct {
 	Audit   *AuditRecord   `json:"audit,omitempty"`
 }
 
+// Validate refuses, as ErrBadRecord, what no store has dumped: not exactly one thing, a
+// session without messages or with times that don't rise by a millisecond or more, a
+// number below 0.
+func (r Record) Validate() error {
+	set, ok := 0, true
+	if s := r.Session; s != nil {
+		set, ok = set+1, ok && s.whole()
+	}
+	if b := r.Budget; b != nil {
+		set, ok = set+1, ok && b.Used >= 0
+	}
+	if u := r.Usage; u != nil {
+		set++
+		ok = ok && min(u.Calls, u.TokensIn, u.TokensOut, u.MicroUSD, int64(u.Latency)) >= 0 && u.Minute.Equal(u.Minute.Truncate(time.Minute))
+	}
+	if r.Audit != nil {
+		set++
+	}
+	if set != 1 || !ok {
+		return ErrBadRecord
+	}
+	return nil
+}
+
+func (s *SessionRecord) whole() bool {
+	for i := 1; i < len(s.Messages); i++ {
+		if s.Messages[i].At.UnixMilli() <= s.Messages[i-1].At.UnixMilli() {
+			return false
+		}
+	}
+	return len(s.Messages) > 0
+}
+
 // SessionRecord is one whole session.
 type SessionRecord struct {
 	// Caller is whose session it is.
@@ -43,7 +76,8 @@ type Portable interface {
 	// An error of yield ends it and is returned as it is.
 	Dump(ctx context.Context, t tenancy.ID, from string, yield func(r Record, next string) error) error
 	// Load takes records in, all or none of one call. A record that is there already is
-	// replaced, so that loading twice is loading once.
+	// replaced, so that loading twice is loading once; audit records are the same if they
+	// are equal. A record that fails Validate is ErrBadRecord, and nothing is taken in.
 	Load(ctx context.Context, t tenancy.ID, records []Record) error
 	// Erase removes all that t has, on every replica, and tells how many sessions there
 	// were. It is done again without harm, and doesn't wait for what runs beside it.

@@ -63,6 +63,9 @@ type Store interface {
 	Windows() Windows
 	Budgets() Budgets
 	Usage() Usage
+	Cache() Cache
+	Audit() Audit
+	Portable() Portable
 	// Health tells whether the last write worked; it does no I/O.
 	Health() Health
 	// Close makes everything durable that was given to it, then lets go.

@@ -111,3 +111,28 @@ func merge(recent, stored []storage.UsageBucket) []storage.UsageBucket {
 	}
 	return merged
 }
+
+type cache struct{ s *Store }
+
+func (c cache) Get(ctx context.Context, t tenancy.ID, key string) ([]byte, bool, error) {
+	if err := c.s.admit(ctx, t); err != nil {
+		return nil, false, err
+	}
+	value, ok := c.s.cache.Get(t, key)
+	return value, ok, nil
+}
+
+func (c cache) Put(ctx context.Context, t tenancy.ID, key string, value []byte, ttl time.Duration) error {
+	if err := c.s.admit(ctx, t); err != nil {
+		return err
+	}
+	return c.s.cache.Put(t, key, value, ttl)
+}
+
+func (c cache) Clear(ctx context.Context, t tenancy.ID) error {
+	if err := c.s.admit(ctx, t); err != nil {
+		return err
+	}
+	c.s.cache.Clear(t)
+	return nil
+}

@@ -3,8 +3,9 @@
 //
 // Promise: Append, Delete, Expire and Reserve return when what they did is on the
 // disk: its log was synced after it was written. Writes that come together share
-// one transaction and one sync. Takes, settlements and usage are decided in
-// memory and ride on the next commit, within a second. A reservation that was never
+// one transaction and one sync. Takes, settlements, usage and audit are decided in
+// memory and ride on the next commit, within a second. The cache is in memory alone:
+// what can be made again isn't worth a sync. A reservation that was never
 // settled counts as spent after a crash. Reads never wait for the writer, and the
 // history of a session in use comes from memory, which holds what is committed.
 //

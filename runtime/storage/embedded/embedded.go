@@ -14,6 +14,9 @@ import (
 	"github.com/crispy-enigma/crispy-enigma/runtime/tenancy"
 )
 
+// cacheBytes bounds the cache of all tenants.
+const cacheBytes = 16 << 20
+
 // Options of the driver; the zero value is ready to use.
 type Options struct {
 	// MaxBytes bounds state.db; beyond it the disk counts as full. The write-ahead
@@ -32,6 +35,8 @@ type Store struct {
 	windows *ledger.Windows
 	budgets *ledger.Budgets
 	usage   *ledger.Usage
+	cache   *ledger.Cache
+	audit   auditLog
 	// loaded is set once the counters are those of the file; closed ends all calls.
 	loaded, closed atomic.Bool
 	reason         atomic.Pointer[fault]
@@ -65,6 +70,7 @@ func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 	s := &Store{dir: abs, path: filepath.Join(abs, "state.db"), options: o}
 	s.windows = ledger.NewWindows(true)
 	s.budgets = ledger.NewBudgets(o.Now, true)
+	s.cache = ledger.NewCache(o.Now, cacheBytes)
 	s.reader, s.recent = newReader(s), newRecent()
 	s.usage = ledger.NewUsage(o.Now, s.reader.usageBase)
 	s.writer = newWriter(s)
@@ -93,6 +99,15 @@ func (s *Store) Budgets() storage.Budgets { return budgets{s} }
 
 // Usage implements storage.Store.
 func (s *Store) Usage() storage.Usage { return usage{s} }
+
+// Cache implements storage.Store. It is in memory alone.
+func (s *Store) Cache() storage.Cache { return cache{s} }
+
+// Audit implements storage.Store.
+func (s *Store) Audit() storage.Audit { return audit{s} }
+
+// Portable implements storage.Store.
+func (s *Store) Portable() storage.Portable { return portable{s} }
 
 // Health implements storage.Store. Its reasons are the Reason constants.
 func (s *Store) Health() storage.Health {

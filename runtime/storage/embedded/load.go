@@ -47,6 +47,12 @@ func load(ctx context.Context, c *sql.Conn, s *Store) error {
 			return nil
 		}, `SELECT tenant, name, used, reserved, until FROM budgets WHERE until = 0 OR until >= ?`, now.Add(-budgetsLate).UnixMilli())),
 		named("usage", floorUsage(ctx, c, s, now)),
+		named("audit", each(ctx, c, func(r *sql.Rows) error {
+			var last int64
+			err := r.Scan(&last)
+			s.audit.startAt(last)
+			return err
+		}, `SELECT coalesce(max(id), 0) FROM audit`)),
 		named("sessions", each(ctx, c, func(*sql.Rows) error { return nil },
 			`SELECT s.id, m.id FROM (SELECT id FROM sessions ORDER BY id DESC LIMIT 1) s, (SELECT id FROM messages ORDER BY id DESC LIMIT 1) m`)),
 	)

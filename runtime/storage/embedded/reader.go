@@ -122,23 +122,27 @@ func (r *reader) history(ctx context.Context, t tenancy.ID, o storage.Owner, id 
 	}
 	var found []storage.Message
 	err := r.each(ctx, func(rows *sql.Rows) error {
-		var m storage.Message
-		var owner string
-		var at int64
-		if err := rows.Scan(&owner, &m.Role, &m.Content, &at, &m.Tokens, &m.Partial); err != nil {
-			return err
-		}
-		if owner != t.Identity() {
-			return fmt.Errorf("%w: a message of another tenant lies in a session", ErrCorrupt)
-		}
-		m.At = time.UnixMilli(at).UTC()
+		m, err := scanMessage(rows, t)
 		found = append(found, m)
-		return nil
+		return err
 	}, query, t.Identity(), id, o.Caller, edge, page.Limit)
 	if err != nil {
 		return nil, err
 	}
 	return found, nil
+}
+
+func scanMessage(rows *sql.Rows, t tenancy.ID) (m storage.Message, err error) {
+	var owner string
+	var at int64
+	if err := rows.Scan(&owner, &m.Role, &m.Content, &at, &m.Tokens, &m.Partial); err != nil {
+		return m, err
+	}
+	if owner != t.Identity() {
+		return m, fmt.Errorf("%w: a message of another tenant lies in a session", ErrCorrupt)
+	}
+	m.At = time.UnixMilli(at).UTC()
+	return m, nil
 }
 
 const (

@@ -14,7 +14,7 @@ import (
 
 // schemaVersion is the file's PRAGMA user_version. A change of the schema adds a step
 // to migrations; a file is never read by a binary older than its writer.
-const schemaVersion = 1
+const schemaVersion = 2
 
 // migrations[i] takes a file from version i to i+1.
 //
@@ -53,6 +53,13 @@ CREATE TABLE usage (
   PRIMARY KEY (tenant, minute, model, feature, outcome)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE probe (id INTEGER PRIMARY KEY, at INTEGER NOT NULL) STRICT;
+`, `
+CREATE TABLE audit (
+  id INTEGER PRIMARY KEY,
+  tenant TEXT NOT NULL, at INTEGER NOT NULL, caller TEXT NOT NULL, tool TEXT NOT NULL,
+  params_hash TEXT NOT NULL, outcome TEXT NOT NULL, duration_ns INTEGER NOT NULL
+) STRICT;
+CREATE INDEX audit_by_time ON audit (tenant, at);
 `}
 
 const pageBytes = 4096

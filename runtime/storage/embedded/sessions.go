@@ -96,12 +96,19 @@ func (s sessions) Expire(ctx context.Context, t tenancy.ID, before time.Time) (i
 	}
 	// updated has whole milliseconds: those below the next whole one lie before.
 	edge := before.Add(time.Millisecond - 1).UnixMilli()
-	removed := 0
+	return s.removeAll(ctx, func(tx *tx) ([]int64, error) {
+		return tx.drop(tx.findOld, t.Identity(), edge, expireAtOnce)
+	})
+}
+
+// removeAll removes sessions a transaction at a time, until some names fewer than
+// expireAtOnce.
+func (s sessions) removeAll(ctx context.Context, some func(*tx) ([]int64, error)) (removed int, err error) {
 	for {
 		var ids []int64
 		err := s.s.writer.write(ctx, &job{
 			apply: func(tx *tx) (err error) {
-				ids, err = tx.drop(tx.findOld, t.Identity(), edge, expireAtOnce)
+				ids, err = some(tx)
 				return err
 			},
 			committed: func() { s.s.recent.dropped(ids) },

@@ -18,9 +18,10 @@ type tx struct {
 
 	begin, commit, rollback                  *sql.Stmt
 	addSession, addMessage, addTurn          *sql.Stmt
-	findOne, findAll, findOld                *sql.Stmt
+	findOne, findAll, findOld, findAny       *sql.Stmt
 	dropSession, dropMessages                *sql.Stmt
 	putWindow, putBudget, putUsage, putProbe *sql.Stmt
+	putAudit                                 *sql.Stmt
 }
 
 func newTx(ctx context.Context, c *sql.Conn) (*tx, error) {
@@ -44,12 +45,14 @@ func newTx(ctx context.Context, c *sql.Conn) (*tx, error) {
 		{&t.findOne, `SELECT id FROM sessions WHERE tenant = ? AND session = ? AND caller = ?`},
 		{&t.findAll, `SELECT id FROM sessions WHERE tenant = ? AND session = ?`},
 		{&t.findOld, `SELECT id FROM sessions WHERE tenant = ? AND updated < ? ORDER BY updated LIMIT ?`},
+		{&t.findAny, `SELECT id FROM sessions WHERE tenant = ? LIMIT ?`},
 		{&t.dropSession, `DELETE FROM sessions WHERE id = ?`},
 		{&t.dropMessages, `DELETE FROM messages WHERE id >= ? AND id < ?`},
 		{&t.putWindow, `INSERT OR REPLACE INTO windows (tenant, key, name, length_ns, until, takes) VALUES (?,?,?,?,?,?)`},
 		{&t.putBudget, `INSERT OR REPLACE INTO budgets (tenant, name, used, reserved, until) VALUES (?,?,?,?,?)`},
 		{&t.putUsage, `INSERT OR REPLACE INTO usage (tenant, minute, model, feature, outcome,
 			calls, tokens_in, tokens_out, micro_usd, latency_ns) VALUES (?,?,?,?,?,?,?,?,?,?)`},
+		{&t.putAudit, `INSERT OR REPLACE INTO audit (` + auditColumns + `) VALUES (?,?,?,?,?,?,?,?)`},
 		{&t.putProbe, `INSERT OR REPLACE INTO probe (id, at) VALUES (1, ?)`},
 	} {
 		stmt, err := c.PrepareContext(ctx, s.sql)
@@ -64,8 +67,8 @@ func newTx(ctx context.Context, c *sql.Conn) (*tx, error) {
 func (t *tx) closeStatements() error {
 	var errs []error
 	for _, s := range []*sql.Stmt{
-		t.begin, t.commit, t.rollback, t.addSession, t.addMessage, t.addTurn, t.findOne, t.findAll, t.findOld,
-		t.dropSession, t.dropMessages, t.putWindow, t.putBudget, t.putUsage, t.putProbe,
+		t.begin, t.commit, t.rollback, t.addSession, t.addMessage, t.addTurn, t.findOne, t.findAll, t.findOld, t.findAny,
+		t.dropSession, t.dropMessages, t.putWindow, t.putBudget, t.putUsage, t.putAudit, t.putProbe,
 	} {
 		if s != nil {
 			errs = append(errs, s.Close())
@@ -99,18 +102,20 @@ func (t *tx) run(b *batch, r *rows, probe bool) error {
 	return err
 }
 
+// fill writes the counters first: what a job loads or erases is later than they.
 func (t *tx) fill(jobs []*job, r *rows, probe bool) error {
+	if err := r.write(t); err != nil {
+		return err
+	}
 	for _, j := range jobs {
 		if err := j.apply(t); err != nil {
 			return err
 		}
 	}
 	if probe {
-		if err := do(t.putProbe, time.Now().UnixMilli()); err != nil {
-			return err
-		}
+		return do(t.putProbe, time.Now().UnixMilli())
 	}
-	return r.write(t)
+	return nil
 }
 
 func do(s *sql.Stmt, args ...any) error {
@@ -123,11 +128,12 @@ type rows struct {
 	windows []ledger.WindowRow
 	budgets []ledger.BudgetRow
 	usage   []ledger.UsageRow
+	audit   []auditRow
 	// prune deletes what has run out by then; zero doesn't.
 	prune time.Time
 }
 
-func (r *rows) empty() bool { return len(r.windows)+len(r.budgets)+len(r.usage) == 0 }
+func (r *rows) empty() bool { return len(r.windows)+len(r.budgets)+len(r.usage)+len(r.audit) == 0 }
 
 func (r *rows) notWritten(s *Store) {
 	s.windows.NotWritten(r.windows)
@@ -142,9 +148,12 @@ func (r *rows) write(t *tx) error {
 		}
 	}
 	for _, u := range r.usage {
-		b := u.Bucket
-		if err := do(t.putUsage, u.Tenant, b.Minute.Unix()/60, b.Model, b.Feature, b.Outcome,
-			b.Calls, b.TokensIn, b.TokensOut, b.MicroUSD, int64(b.Latency)); err != nil {
+		if err := t.writeBucket(u.Tenant, u.Bucket); err != nil {
+			return err
+		}
+	}
+	for _, a := range r.audit {
+		if err := do(t.putAudit, a.tenant, a.id, a.At.UnixMilli(), a.Caller, a.Tool, a.ParamsHash, a.Outcome, int64(a.Duration)); err != nil {
 			return err
 		}
 	}
@@ -163,6 +172,11 @@ func (r *rows) write(t *tx) error {
 	return t.prune(r.prune)
 }
 
+func (t *tx) writeBucket(tenant string, b storage.UsageBucket) error {
+	return do(t.putUsage, tenant, b.Minute.Unix()/60, b.Model, b.Feature, b.Outcome,
+		b.Calls, b.TokensIn, b.TokensOut, b.MicroUSD, int64(b.Latency))
+}
+
 func (t *tx) prune(now time.Time) error {
 	for _, p := range []struct {
 		sql  string
@@ -171,6 +185,7 @@ func (t *tx) prune(now time.Time) error {
 		{`DELETE FROM windows WHERE until < ?`, now.Add(-time.Minute).UnixMilli()},
 		{`DELETE FROM budgets WHERE until > 0 AND until < ?`, now.Add(-budgetsLate).UnixMilli()},
 		{`DELETE FROM usage WHERE minute < ?`, now.Add(-storage.UsageKept).Unix() / 60},
+		{`DELETE FROM audit WHERE at < ?`, now.Add(-storage.AuditKept).UnixMilli()},
 	} {
 		if _, err := t.conn.ExecContext(context.Background(), p.sql, p.edge); err != nil {
 			return err

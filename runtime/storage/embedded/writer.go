@@ -131,6 +131,8 @@ func (w *writer) commit(all bool) {
 		}
 		if err = w.do(b, rows, failed != nil); err != nil {
 			rows.notWritten(w.s)
+		} else {
+			w.s.audit.written(rows.audit)
 		}
 	}
 	if err == nil {
@@ -170,7 +172,7 @@ func (w *writer) do(b *batch, r *rows, probe bool) error {
 // changedRows takes what changed; windows only when they are due.
 func (w *writer) changedRows(all bool) *rows {
 	now := w.s.options.Now()
-	r := &rows{budgets: w.s.budgets.Changed(), usage: w.s.usage.Changed()}
+	r := &rows{budgets: w.s.budgets.Changed(), usage: w.s.usage.Changed(), audit: w.s.audit.all()}
 	if all || !now.Before(w.windowsDue) {
 		w.windowsDue = now.Add(windowsEvery)
 		w.windowDirty.Store(false)

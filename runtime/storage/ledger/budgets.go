@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"sync"
@@ -45,6 +46,8 @@ type budget struct {
 	used, reserved int64
 	until          time.Time
 	listed         bool
+	// gone: erased, so a change of it is nobody's any more.
+	gone bool
 }
 
 // NewBudgets returns budgets with nothing spent. With track, changes are kept for
@@ -171,20 +174,63 @@ func (b *Budgets) Changed() []BudgetRow {
 	for _, row := range b.changes.drain() {
 		row.book.mu.Lock()
 		row.listed = false
-		rows = append(rows, BudgetRow{
-			Tenant: row.book.identity, Name: row.name,
-			Used: row.used, Reserved: row.reserved, Until: row.until, row: row,
-		})
+		if !row.gone {
+			rows = append(rows, row.asRow())
+		}
 		row.book.mu.Unlock()
 	}
 	return rows
+}
+
+func (r *budget) asRow() BudgetRow {
+	return BudgetRow{Tenant: r.book.identity, Name: r.name, Used: r.used, Reserved: r.reserved, Until: r.until, row: r}
+}
+
+// Record is the counter as it moves between stores.
+func (r BudgetRow) Record() storage.BudgetRecord {
+	return storage.BudgetRecord{Name: r.Name, Used: add(r.Used, r.Reserved), Until: r.Until}
+}
+
+// All returns what t has, in the order of names.
+func (b *Budgets) All(t tenancy.ID) []BudgetRow {
+	book := b.tenants.of(t.Identity())
+	book.mu.Lock()
+	defer book.mu.Unlock()
+	rows := make([]BudgetRow, 0, len(book.rows))
+	for _, row := range book.rows {
+		rows = append(rows, row.asRow())
+	}
+	slices.SortFunc(rows, func(a, b BudgetRow) int { return cmp.Compare(a.Name, b.Name) })
+	return rows
+}
+
+// Put replaces a counter by what was loaded; nothing of it is reserved.
+func (b *Budgets) Put(t tenancy.ID, r storage.BudgetRecord) {
+	book := b.tenants.of(t.Identity())
+	book.mu.Lock()
+	defer book.mu.Unlock()
+	row := book.at(r.Name, r.Until)
+	row.used, row.reserved, row.until = r.Used, 0, r.Until
+}
+
+// Erase forgets all that t has.
+func (b *Budgets) Erase(t tenancy.ID) {
+	book := b.tenants.of(t.Identity())
+	book.mu.Lock()
+	defer book.mu.Unlock()
+	for _, row := range book.rows {
+		row.gone = true
+	}
+	clear(book.rows)
 }
 
 // NotWritten hands back rows of Changed, to be among the next.
 func (b *Budgets) NotWritten(rows []BudgetRow) {
 	for _, r := range rows {
 		r.row.book.mu.Lock()
-		b.list(r.row)
+		if !r.row.gone {
+			b.list(r.row)
+		}
 		r.row.book.mu.Unlock()
 	}
 }

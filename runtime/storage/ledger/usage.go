@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"cmp"
+	"encoding/binary"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -43,6 +44,8 @@ type usageRow struct {
 	book   *usageBook
 	bucket storage.UsageBucket
 	listed bool
+	// gone: erased, so a change of it is nobody's any more.
+	gone bool
 }
 
 // NewUsage returns usage without a record. A driver that stores buckets gives base:
@@ -67,7 +70,9 @@ func (u *Usage) Add(t tenancy.ID, r storage.UsageRecord) error {
 	book.mu.Lock()
 	defer book.mu.Unlock()
 	book.sweep(u.now())
-	row, err := u.row(book, r)
+	row, err := u.row(book, storage.UsageBucket{
+		Minute: time.Unix(minuteOf(r.At)*60, 0).UTC(), Model: r.Model, Feature: r.Feature, Outcome: r.Outcome,
+	})
 	if err != nil {
 		return err
 	}
@@ -81,15 +86,11 @@ func (u *Usage) Add(t tenancy.ID, r storage.UsageRecord) error {
 	return nil
 }
 
-func (u *Usage) row(book *usageBook, r storage.UsageRecord) (*usageRow, error) {
-	minute := minuteOf(r.At)
-	for _, row := range book.minutes[minute] {
-		if row.bucket.Model == r.Model && row.bucket.Feature == r.Feature && row.bucket.Outcome == r.Outcome {
-			return row, nil
-		}
-	}
-	bucket := storage.UsageBucket{
-		Minute: time.Unix(minute*60, 0).UTC(), Model: r.Model, Feature: r.Feature, Outcome: r.Outcome,
+// row finds or makes the row of an empty bucket.
+func (u *Usage) row(book *usageBook, bucket storage.UsageBucket) (*usageRow, error) {
+	minute := minuteOf(bucket.Minute)
+	if row := book.find(bucket); row != nil {
+		return row, nil
 	}
 	if u.base != nil && minute < u.floor.Load() {
 		stored, ok, err := u.base(book.identity, bucket)
@@ -103,6 +104,57 @@ func (u *Usage) row(book *usageBook, r storage.UsageRecord) (*usageRow, error) {
 	row := &usageRow{book: book, bucket: bucket}
 	book.minutes[minute] = append(book.minutes[minute], row)
 	return row, nil
+}
+
+func (b *usageBook) find(bucket storage.UsageBucket) *usageRow {
+	for _, row := range b.minutes[minuteOf(bucket.Minute)] {
+		if CompareBuckets(row.bucket, bucket) == 0 {
+			return row
+		}
+	}
+	return nil
+}
+
+// Put replaces a bucket by what was loaded. One that was forgotten stays so: the driver
+// that stores buckets has it.
+func (u *Usage) Put(t tenancy.ID, bucket storage.UsageBucket) {
+	book := u.tenants.of(t.Identity())
+	book.mu.Lock()
+	defer book.mu.Unlock()
+	minute := minuteOf(bucket.Minute)
+	bucket.Minute = time.Unix(minute*60, 0).UTC()
+	if row := book.find(bucket); row != nil {
+		row.bucket = bucket
+	} else if u.base == nil || minute >= u.floor.Load() {
+		book.minutes[minute] = append(book.minutes[minute], &usageRow{book: book, bucket: bucket})
+	}
+}
+
+// Next is the first minute, not before from, of which memory has a bucket of t; ok is
+// false if there is none.
+func (u *Usage) Next(t tenancy.ID, from time.Time) (minute time.Time, ok bool) {
+	book := u.tenants.of(t.Identity())
+	book.mu.Lock()
+	defer book.mu.Unlock()
+	for _, rows := range book.minutes {
+		if at := rows[0].bucket.Minute; !at.Before(from) && (!ok || at.Before(minute)) {
+			minute, ok = at, true
+		}
+	}
+	return minute, ok
+}
+
+// Erase forgets all that t has.
+func (u *Usage) Erase(t tenancy.ID) {
+	book := u.tenants.of(t.Identity())
+	book.mu.Lock()
+	defer book.mu.Unlock()
+	for _, rows := range book.minutes {
+		for _, row := range rows {
+			row.gone = true
+		}
+	}
+	clear(book.minutes)
 }
 
 // minuteOf counts minutes since 1970, rounding down before it too.
@@ -151,6 +203,33 @@ func CompareBuckets(a, b storage.UsageBucket) int {
 		cmp.Compare(a.Feature, b.Feature), cmp.Compare(a.Outcome, b.Outcome))
 }
 
+// BucketPlace spells what names a bucket; ParseBucketPlace reads it back.
+func BucketPlace(b storage.UsageBucket) []byte {
+	p := binary.AppendVarint(nil, minuteOf(b.Minute))
+	for _, name := range []string{b.Model, b.Feature, b.Outcome} {
+		p = append(binary.AppendUvarint(p, uint64(len(name))), name...)
+	}
+	return p
+}
+
+// ParseBucketPlace is false for what BucketPlace didn't write.
+func ParseBucketPlace(p []byte) (b storage.UsageBucket, ok bool) {
+	minute, n := binary.Varint(p)
+	if n <= 0 {
+		return b, false
+	}
+	p = p[n:]
+	b.Minute = time.Unix(minute*60, 0).UTC()
+	for _, to := range []*string{&b.Model, &b.Feature, &b.Outcome} {
+		size, n := binary.Uvarint(p)
+		if n <= 0 || size > uint64(len(p)-n) {
+			return b, false
+		}
+		*to, p = string(p[n:n+int(size)]), p[n+int(size):]
+	}
+	return b, len(p) == 0
+}
+
 func (b *usageBook) sweep(now time.Time) {
 	if now.Before(b.nextSweep) {
 		return
@@ -186,7 +265,9 @@ func (u *Usage) Changed() []UsageRow {
 	for _, row := range u.changes.drain() {
 		row.book.mu.Lock()
 		row.listed = false
-		rows = append(rows, UsageRow{Tenant: row.book.identity, Bucket: row.bucket, row: row})
+		if !row.gone {
+			rows = append(rows, UsageRow{Tenant: row.book.identity, Bucket: row.bucket, row: row})
+		}
 		row.book.mu.Unlock()
 	}
 	return rows
@@ -196,7 +277,9 @@ func (u *Usage) Changed() []UsageRow {
 func (u *Usage) NotWritten(rows []UsageRow) {
 	for _, r := range rows {
 		r.row.book.mu.Lock()
-		u.list(r.row)
+		if !r.row.gone {
+			u.list(r.row)
+		}
 		r.row.book.mu.Unlock()
 	}
 }

@@ -47,6 +47,8 @@ type windowKey struct {
 	key    string
 	logs   []takeLog
 	listed bool
+	// gone: erased, so a change of it is nobody's any more.
+	gone bool
 }
 
 type takeLog struct {
@@ -256,6 +258,9 @@ func (w *Windows) Changed() []WindowRow {
 	for _, k := range w.changes.drain() {
 		k.book.mu.Lock()
 		k.listed = false
+		if k.gone {
+			k.logs = nil
+		}
 		for i := range k.logs {
 			l := &k.logs[i]
 			rows = append(rows, WindowRow{
@@ -266,6 +271,17 @@ func (w *Windows) Changed() []WindowRow {
 		k.book.mu.Unlock()
 	}
 	return rows
+}
+
+// Erase forgets all takes of t.
+func (w *Windows) Erase(t tenancy.ID) {
+	book := w.tenants.of(t.Identity())
+	book.mu.Lock()
+	defer book.mu.Unlock()
+	for _, k := range book.keys {
+		k.gone = true
+	}
+	clear(book.keys)
 }
 
 // NotWritten hands back rows of Changed, to be among the next. Those that have run

@@ -3,6 +3,7 @@
 // Promise: the same decisions as every other driver, at a few microseconds a chat,
 // in bounded memory. When the messages of all tenants exceed Options.MaxBytes, the
 // sessions that were not appended to for longest are dropped; windows, budgets and
-// usage are dropped when they have run out. It never is unavailable, and it can't
+// usage are dropped when they have run out, cached values beyond 16 MiB, and of a
+// tenant's audit records all but the last 20,000. It never is unavailable, and it can't
 // be shared by two processes.
 package memory

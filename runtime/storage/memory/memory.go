@@ -12,6 +12,9 @@ import (
 // DefaultMaxBytes bounds the messages of all tenants.
 const DefaultMaxBytes = 64 << 20
 
+// cacheBytes bounds the cache of all tenants.
+const cacheBytes = 16 << 20
+
 // Options of the driver; the zero value is ready to use.
 type Options struct {
 	// MaxBytes bounds the messages of all tenants, counted as text plus a fixed
@@ -27,6 +30,8 @@ type Store struct {
 	windows  windows
 	budgets  budgets
 	usage    usage
+	cache    cache
+	audit    *audit
 }
 
 var _ storage.Store = (*Store)(nil)
@@ -44,6 +49,8 @@ func New(o Options) *Store {
 		windows:  windows{ledger.NewWindows(false)},
 		budgets:  budgets{ledger.NewBudgets(o.Now, false)},
 		usage:    usage{ledger.NewUsage(o.Now, nil)},
+		cache:    cache{ledger.NewCache(o.Now, cacheBytes)},
+		audit:    newAudit(o.Now),
 	}
 }
 
@@ -58,6 +65,15 @@ func (s *Store) Budgets() storage.Budgets { return s.budgets }
 
 // Usage implements storage.Store.
 func (s *Store) Usage() storage.Usage { return s.usage }
+
+// Cache implements storage.Store.
+func (s *Store) Cache() storage.Cache { return s.cache }
+
+// Audit implements storage.Store.
+func (s *Store) Audit() storage.Audit { return s.audit }
+
+// Portable implements storage.Store.
+func (s *Store) Portable() storage.Portable { return portable{s} }
 
 // Health implements storage.Store: memory is always there.
 func (s *Store) Health() storage.Health { return storage.Health{OK: true} }
@@ -120,6 +136,31 @@ func (u usage) Sum(ctx context.Context, t tenancy.ID, from, to time.Time) ([]sto
 		return nil, err
 	}
 	return u.ledger.Sum(t, from, to), nil
+}
+
+type cache struct{ ledger *ledger.Cache }
+
+func (c cache) Get(ctx context.Context, t tenancy.ID, key string) ([]byte, bool, error) {
+	if err := admit(ctx, t); err != nil {
+		return nil, false, err
+	}
+	value, ok := c.ledger.Get(t, key)
+	return value, ok, nil
+}
+
+func (c cache) Put(ctx context.Context, t tenancy.ID, key string, value []byte, ttl time.Duration) error {
+	if err := admit(ctx, t); err != nil {
+		return err
+	}
+	return c.ledger.Put(t, key, value, ttl)
+}
+
+func (c cache) Clear(ctx context.Context, t tenancy.ID) error {
+	if err := admit(ctx, t); err != nil {
+		return err
+	}
+	c.ledger.Clear(t)
+	return nil
 }
 
 // admit refuses a call that names no tenant or whose context has ended.

@@ -67,10 +67,17 @@ func (s *sessions) Append(ctx context.Context, t tenancy.ID, o storage.Owner, id
 	grown := have.append(msgs, keep, s.idle.max)
 	s.idle.touch(have, grown)
 	sh.mu.Unlock()
+	s.makeRoom(have)
+	return nil
+}
+
+// makeRoom drops the sessions idle for longest while there are too many bytes, but
+// never spared.
+func (s *sessions) makeRoom(spared *session) {
 	for {
-		victim := s.idle.overdue(have)
+		victim := s.idle.overdue(spared)
 		if victim == nil {
-			return nil
+			return
 		}
 		s.evict(victim)
 	}
