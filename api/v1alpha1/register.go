@@ -15,6 +15,7 @@ func AddToScheme(s *runtime.Scheme) error {
 		&Tenant{}, &TenantList{},
 		&TenantClass{}, &TenantClassList{},
 		&CloudflareAccount{}, &CloudflareAccountList{},
+		&CloudflareBinding{}, &CloudflareBindingList{},
 	)
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil

@@ -1,9 +1,6 @@
 package v1alpha1
 
 import (
-	"strings"
-
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -18,6 +15,9 @@ const (
 
 	// ConditionCredentialsReady: every key and credential that the spec names was read.
 	ConditionCredentialsReady = "CredentialsReady"
+	// ConditionBindingsReady: every Cloudflare thing that the spec needs is there. Absent
+	// without an account.
+	ConditionBindingsReady = "BindingsReady"
 	// ConditionWorkloadReady: the pods run and serve the document that was written last.
 	ConditionWorkloadReady = "WorkloadReady"
 	// ConditionRouteAccepted: the Gateway took the HTTPRoute. Absent without a gateway.
@@ -31,6 +31,13 @@ const (
 	ConditionStatePersistent = "StatePersistent"
 	// ConditionStateStoreReachable: the pods can read and write their state.
 	ConditionStateStoreReachable = "StateStoreReachable"
+
+	// ConditionPermissionsReady of a CloudflareAccount: its token may do all that is asked
+	// of it.
+	ConditionPermissionsReady = "PermissionsReady"
+	// ConditionQuotaOK of a CloudflareAccount: nothing that is asked for exceeds what
+	// Cloudflare lets the account have.
+	ConditionQuotaOK = "QuotaOK"
 )
 
 // Reasons of conditions. Scripts may match them: a reason never changes its meaning.
@@ -76,7 +83,39 @@ const (
 	ReasonEphemeral         = "Ephemeral"
 	ReasonStateStoreAnswers = "StateStoreAnswers"
 
+	// Of Cloudflare: waiting helps, or what the message names.
+	ReasonBindingsReady         = "BindingsReady"
+	ReasonBindingPending        = "BindingPending"
+	ReasonBindingNotFound       = "BindingNotFound"
+	ReasonCreating              = "Creating"
+	ReasonUpdating              = "Updating"
+	ReasonDeleting              = "Deleting"
+	ReasonTokenVerified         = "TokenVerified"
+	ReasonTokenInvalid          = "TokenInvalid"
+	ReasonTokenExpired          = "TokenExpired"
+	ReasonWrongAccount          = "WrongAccount"
+	ReasonPermissionMissing     = "PermissionMissing"
+	ReasonPermissionsComplete   = "PermissionsComplete"
+	ReasonQuotaExceeded         = "QuotaExceeded"
+	ReasonWithinQuota           = "WithinQuota"
+	ReasonRateLimited           = "RateLimited"
+	ReasonCloudflareUnavailable = "CloudflareUnavailable"
+	ReasonPaused                = "Paused"
+	ReasonDryRun                = "DryRun"
+	ReasonAwaitingSwitch        = "AwaitingSwitch"
+	ReasonStateNotOffered       = "StateNotOffered"
+	ReasonStateLoginFailed      = "StateLoginFailed"
+	ReasonMovingState           = "MovingState"
+	ReasonShared                = "Shared"
+
 	// Only a change helps.
+	ReasonForeignOwner       = "ForeignOwner"
+	ReasonNameTaken          = "NameTaken"
+	ReasonNotFound           = "NotFound"
+	ReasonImmutable          = "Immutable"
+	ReasonRefusedByAPI       = "RefusedByCloudflare"
+	ReasonCredentialsGone    = "CredentialsGone"
+	ReasonBindingMismatch    = "BindingMismatch"
 	ReasonHostConflict       = "HostConflict"
 	ReasonTenantIDConflict   = "TenantIDConflict"
 	ReasonChildConflict      = "ChildConflict"
@@ -91,26 +130,14 @@ const (
 )
 
 // MarkReady says that the pods serve what the spec asks for.
-func (t *Tenant) MarkReady(message string) {
-	t.Unmark(ConditionReconciling)
-	t.Unmark(ConditionStalled)
-	t.MarkTrue(ConditionReady, ReasonReady, message)
-}
+func (t *Tenant) MarkReady(message string) { t.marks().Ready(message) }
 
 // MarkReconciling says that the tenant isn't as its spec asks yet, and will be without
 // a change of the spec.
-func (t *Tenant) MarkReconciling(reason, message string) {
-	t.Unmark(ConditionStalled)
-	t.MarkTrue(ConditionReconciling, reason, message)
-	t.MarkFalse(ConditionReady, reason, message)
-}
+func (t *Tenant) MarkReconciling(reason, message string) { t.marks().Reconciling(reason, message) }
 
 // MarkStalled says that only a change of the spec, or of what the message names, helps.
-func (t *Tenant) MarkStalled(reason, message string) {
-	t.Unmark(ConditionReconciling)
-	t.MarkTrue(ConditionStalled, reason, message)
-	t.MarkFalse(ConditionReady, reason, message)
-}
+func (t *Tenant) MarkStalled(reason, message string) { t.marks().Stalled(reason, message) }
 
 // MarkSuspended says that the tenant is stopped because its spec says so. It isn't
 // Ready, since nobody answers, and nothing is under way or broken.
@@ -122,38 +149,25 @@ func (t *Tenant) MarkSuspended(message string) {
 
 // MarkTrue sets a condition to True.
 func (t *Tenant) MarkTrue(condition, reason, message string) {
-	t.mark(condition, metav1.ConditionTrue, reason, message)
+	t.marks().True(condition, reason, message)
 }
 
 // MarkFalse sets a condition to False.
 func (t *Tenant) MarkFalse(condition, reason, message string) {
-	t.mark(condition, metav1.ConditionFalse, reason, message)
+	t.marks().False(condition, reason, message)
 }
 
 // MarkUnknown sets a condition to Unknown.
 func (t *Tenant) MarkUnknown(condition, reason, message string) {
-	t.mark(condition, metav1.ConditionUnknown, reason, message)
+	t.marks().Unknown(condition, reason, message)
 }
 
 // Unmark removes a condition that doesn't apply.
-func (t *Tenant) Unmark(condition string) {
-	meta.RemoveStatusCondition(&t.Status.Conditions, condition)
-}
+func (t *Tenant) Unmark(condition string) { t.marks().Remove(condition) }
 
 // Condition gives the condition of a type, nil if there is none.
 func (t *Tenant) Condition(condition string) *metav1.Condition {
-	return meta.FindStatusCondition(t.Status.Conditions, condition)
+	return t.marks().Get(condition)
 }
 
-// maxMessage is the longest message that the API accepts in a condition, in bytes.
-const maxMessage = 32768
-
-func (t *Tenant) mark(condition string, status metav1.ConditionStatus, reason, message string) {
-	if len(message) > maxMessage {
-		message = strings.ToValidUTF8(message[:maxMessage], "")
-	}
-	meta.SetStatusCondition(&t.Status.Conditions, metav1.Condition{
-		Type: condition, Status: status, Reason: reason, Message: message,
-		ObservedGeneration: t.Generation,
-	})
-}
+func (t *Tenant) marks() Marks { return Marks{&t.Status.Conditions, t.Generation} }

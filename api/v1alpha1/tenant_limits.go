@@ -56,6 +56,13 @@ type RequestLimits struct {
 	// +kubebuilder:validation:Maximum=3600
 	// +optional
 	BurstWindowSec *int32 `json:"burstWindowSec,omitempty"`
+	// onStoreFailure says what a request meets while the state store can't be reached:
+	// local counts in each pod, with the limit divided by the pods; deny refuses it.
+	// Default: local.
+	// +kubebuilder:default=local
+	// +kubebuilder:validation:Enum=local;deny
+	// +optional
+	OnStoreFailure string `json:"onStoreFailure,omitempty"`
 }
 
 // TokenLimits bound what the whole tenant may use.

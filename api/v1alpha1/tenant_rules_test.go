@@ -64,7 +64,7 @@ var modelRules = []rule{
 	{baseURL("http://m/v1"), baseURL("http://m/v1/chat/completions"), "spec.upstream.baseURL", "must end before /chat/completions"},
 	{upstream(openai + ", credentialsSecretRef: {name: s, key: api.key}"), upstream(openai + ", credentialsSecretRef: {name: S_}"), "spec.upstream.credentialsSecretRef.name", "must be the name of a Secret in the same namespace"},
 	{upstream(openai + ", credentialsSecretRef: {name: s, key: API_KEY}"), upstream(openai + ", credentialsSecretRef: {name: s, key: a/b}"), "spec.upstream.credentialsSecretRef.key", "must be a key of the Secret's data"},
-	{upstream("type: workersai, accountRef: {name: a.b}"), upstream("type: workersai, accountRef: {name: a_b}"), "spec.upstream.accountRef.name", "must be the name of a CloudflareAccount"},
+	{upstream("type: workersai, accountRef: {name: a.b}"), upstream("type: workersai, accountRef: {name: a_b}"), "accountRef.name", "must be the name of a CloudflareAccount"},
 	{upstream("type: workersai, accountRef: {name: a, namespace: b}"), upstream("type: workersai, accountRef: {name: a, namespace: b.c}"), "spec.upstream.accountRef.namespace", "must be the name of a namespace"},
 	{upstream(cf + ", gateway: {cacheTTL: 60s}"), upstream(cf + ", gateway: {cacheTTL: 59s}"), "spec.upstream.gateway.cacheTTL", "must be 0s (off) or from 60s to 720h"},
 	{upstream(cf + ", gateway: {cacheTTL: 0s}"), upstream(cf + ", gateway: {cacheTTL: 721h}"), "spec.upstream.gateway.cacheTTL", "must be 0s (off) or from 60s to 720h"},

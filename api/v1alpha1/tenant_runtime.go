@@ -87,7 +87,7 @@ type TenantStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 	// conditions: Ready sums up; Reconciling and Stalled say whether waiting helps;
-	// CredentialsReady, WorkloadReady, RouteAccepted, ModelReady, BudgetOK,
+	// CredentialsReady, BindingsReady, WorkloadReady, RouteAccepted, ModelReady, BudgetOK,
 	// StatePersistent and StateStoreReachable say what.
 	// +listType=map
 	// +listMapKey=type
@@ -109,7 +109,8 @@ type TenantStatus struct {
 	// image that the pods run.
 	// +optional
 	Image string `json:"image,omitempty"`
-	// state is Persistent or Ephemeral, as decided when the Tenant was first seen.
+	// state is Persistent, Ephemeral or Shared (kept on a server), as decided when the
+	// Tenant was first seen.
 	// +optional
 	State StateKind `json:"state,omitempty"`
 	// configDigest of the document that was written for the pods.
@@ -118,6 +119,15 @@ type TenantStatus struct {
 	// keysSecret is the name of the Secret with the generated keys, one entry a key.
 	// +optional
 	KeysSecret string `json:"keysSecret,omitempty"`
+	// stateDriver is embedded, memory, valkey or postgres, as decided when the Tenant was
+	// first seen.
+	// +optional
+	StateDriver string `json:"stateDriver,omitempty"`
+	// bindings are the Cloudflare things that the tenant uses.
+	// +listType=map
+	// +listMapKey=role
+	// +optional
+	Bindings []TenantBinding `json:"bindings,omitempty"`
 	// usage as the pods told it, about a minute old.
 	// +optional
 	Usage *UsageStatus `json:"usage,omitempty"`
@@ -130,6 +140,7 @@ type StateKind string
 const (
 	StatePersistent StateKind = "Persistent"
 	StateEphemeral  StateKind = "Ephemeral"
+	StateShared     StateKind = "Shared"
 )
 
 // UsageStatus is what the tenant has used.

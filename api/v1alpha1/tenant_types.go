@@ -25,6 +25,7 @@ import (
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="metadata.name must be a DNS label of at most 40 characters (lower-case letters, digits and '-'): it names the tenant's Service and Deployment; choose a shorter or simpler name"
 // +kubebuilder:validation:XValidation:rule="(has(self.spec.tenantID) ? self.spec.tenantID : self.metadata.name) == (has(oldSelf.spec.tenantID) ? oldSelf.spec.tenantID : oldSelf.metadata.name)",message="spec.tenantID can't change (omitted, it is metadata.name): stored sessions and budgets are kept under it; make a new Tenant instead"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.status.state) || oldSelf.status.state != 'Persistent' || !has(self.spec.state) || !has(self.spec.state.embedded) || !has(self.spec.state.embedded.ephemeral)",message="spec.state.embedded.ephemeral can't be set: the tenant already keeps its sessions on a volume, and they would be lost to it; make a new Tenant with the other state"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status.state) || oldSelf.status.state != 'Shared' || !has(self.spec.state) || !has(self.spec.state.embedded)",message="spec.state.embedded can't be set: the tenant already keeps its sessions on a server, and they would be lost to it; make a new Tenant and load a snapshot into it"
 type Tenant struct {
 	metav1.TypeMeta `json:",inline"`
 	// metadata is the object's standard metadata.
@@ -52,9 +53,14 @@ type TenantList struct {
 // TenantSpec is what a tenant should be.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.environment) == has(oldSelf.environment) && (!has(self.environment) || self.environment == oldSelf.environment)",message="spec.environment can't change: stored data is kept under it; make a new Tenant for the other environment"
-// +kubebuilder:validation:XValidation:rule="!has(oldSelf.state) || !has(oldSelf.state.embedded) || !has(oldSelf.state.embedded.persistence) || (has(self.state) && has(self.state.embedded) && has(self.state.embedded.persistence))",message="spec.state.embedded.persistence can't be removed: the sessions on the volume would be lost to the tenant; make a new Tenant with the other state"
-// +kubebuilder:validation:XValidation:rule="!has(self.runtime) || !has(self.runtime.replicas) || self.runtime.replicas <= 1",message="spec.runtime.replicas above 1 needs a state store that replicas share, and the embedded state serves one replica; set it to 0 or 1"
-// +kubebuilder:validation:XValidation:rule="!has(self.runtime) || !has(self.runtime.autoscaling)",message="spec.runtime.autoscaling needs a state store that replicas share, and the embedded state serves one replica; remove it"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.state) || !has(oldSelf.state.embedded) || !has(oldSelf.state.embedded.persistence) || (has(self.state) && (has(self.state.valkey) || has(self.state.postgres) || (has(self.state.embedded) && has(self.state.embedded.persistence))))",message="spec.state.embedded.persistence can't be removed: the sessions on the volume would be lost to the tenant; set spec.state.valkey or spec.state.postgres to have them moved there, or make a new Tenant with the other state"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.state) || !has(oldSelf.state.postgres) || (has(self.state) && has(self.state.postgres))",message="spec.state.postgres can't be removed: the sessions in the database would be lost to the tenant; make a new Tenant with the other state and load a snapshot into it"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.state) || !has(oldSelf.state.valkey) || has(oldSelf.state.postgres) || (has(self.state) && has(self.state.valkey) && !has(self.state.postgres))",message="spec.state.valkey can't be removed: the sessions on the server would be lost to the tenant; make a new Tenant with the other state and load a snapshot into it"
+// +kubebuilder:validation:XValidation:rule="!has(self.runtime) || !has(self.runtime.replicas) || self.runtime.replicas <= 1 || (has(self.state) && (has(self.state.valkey) || has(self.state.postgres)))",message="spec.runtime.replicas above 1 needs a state store that replicas share, and the embedded state serves one replica; set spec.state.valkey or spec.state.postgres ({} takes the class's server), or replicas to 0 or 1"
+// +kubebuilder:validation:XValidation:rule="!has(self.runtime) || !has(self.runtime.autoscaling) || (has(self.state) && (has(self.state.valkey) || has(self.state.postgres)))",message="spec.runtime.autoscaling needs a state store that replicas share, and the embedded state serves one replica; set spec.state.valkey or spec.state.postgres ({} takes the class's server), or remove it"
+// +kubebuilder:validation:XValidation:rule="!has(self.cloudflare) || has(self.upstream.accountRef)",message="spec.cloudflare needs spec.upstream.accountRef: name the CloudflareAccount that the things lie in"
+// +kubebuilder:validation:XValidation:rule="!has(self.documents) || self.documents.store != 'vectorize' || has(self.upstream.accountRef)",message="spec.documents.store: vectorize needs spec.upstream.accountRef: name the CloudflareAccount that the index lies in"
+// +kubebuilder:validation:XValidation:rule="has(self.documents) || !has(oldSelf.documents)",message="spec.documents can't be removed: the tenant's documents lie there; make a new Tenant"
 type TenantSpec struct {
 	// classRef names the TenantClass whose defaults and bounds hold for this tenant.
 	// Default: the class marked as default, else the operator's built-in defaults.
@@ -146,6 +152,15 @@ type TenantSpec struct {
 	// the class changes.
 	// +optional
 	State *State `json:"state,omitempty"`
+
+	// documents says where the tenant's documents are kept. Default: it has none.
+	// +optional
+	Documents *Documents `json:"documents,omitempty"`
+
+	// cloudflare is what the tenant uses of its Cloudflare account beside models. It needs
+	// spec.upstream.accountRef. Default: nothing.
+	// +optional
+	Cloudflare *CloudflareUse `json:"cloudflare,omitempty"`
 
 	// exposure says how the API is reached from outside the cluster. Default: by its
 	// Service only.

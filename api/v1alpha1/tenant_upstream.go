@@ -9,13 +9,13 @@ type AccountReference struct {
 	// name of the CloudflareAccount.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="spec.upstream.accountRef.name must be the name of a CloudflareAccount: lower-case letters, digits, '-' and '.'"
+	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="accountRef.name must be the name of a CloudflareAccount: lower-case letters, digits, '-' and '.'"
 	Name string `json:"name"`
 	// namespace of the CloudflareAccount; another namespace than the Tenant's must be
 	// allowed by the account. Default: the Tenant's.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:XValidation:rule="!format.dns1123Label().validate(self).hasValue()",message="spec.upstream.accountRef.namespace must be the name of a namespace: lower-case letters, digits and '-'"
+	// +kubebuilder:validation:XValidation:rule="!format.dns1123Label().validate(self).hasValue()",message="accountRef.namespace must be the name of a namespace: lower-case letters, digits and '-'"
 	// +optional
 	Namespace string `json:"namespace,omitempty"`
 }
@@ -69,8 +69,31 @@ type Upstream struct {
 	Gateway *GatewaySettings `json:"gateway,omitempty"`
 }
 
+// GatewayMode says whose AI Gateway a tenant's calls pass.
+//
+// +kubebuilder:validation:Enum=Shared;Dedicated
+type GatewayMode string
+
+// Whose AI Gateway a tenant's calls pass.
+const (
+	GatewayShared    GatewayMode = "Shared"
+	GatewayDedicated GatewayMode = "Dedicated"
+)
+
 // GatewaySettings are what AI Gateway does with the tenant's calls.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.bindingRef) || self.mode == 'Dedicated'",message="spec.upstream.gateway.bindingRef names a gateway other than the account's shared one; set spec.upstream.gateway.mode to Dedicated with it"
 type GatewaySettings struct {
+	// mode is Shared (the account's one gateway, where calls carry the tenant's name and
+	// cache entries its mark) or Dedicated (a gateway of the tenant's own; an account has
+	// 10 to 20 in all). Default: Shared.
+	// +kubebuilder:default=Shared
+	// +optional
+	Mode GatewayMode `json:"mode,omitempty"`
+	// bindingRef names a CloudflareBinding of type AIGateway in the same namespace, with
+	// mode Dedicated. Default: one is made for the tenant.
+	// +optional
+	BindingRef *BindingReference `json:"bindingRef,omitempty"`
 	// cacheTTL lets the gateway answer a repeated question from its cache for so long:
 	// 60s to 720h, or 0s for never. Default: 0s.
 	// +kubebuilder:validation:XValidation:rule="duration(self) == duration('0s') || (duration(self) >= duration('60s') && duration(self) <= duration('720h'))",message="spec.upstream.gateway.cacheTTL must be 0s (off) or from 60s to 720h"

@@ -110,6 +110,10 @@ type TenantClassSpec struct {
 	// state of tenants that name none. Default: embedded on a volume of 1Gi.
 	// +optional
 	State *State `json:"state,omitempty"`
+	// stateServers are servers that Tenants may keep their state on without a Secret of
+	// their own. Default: none.
+	// +optional
+	StateServers StateServers `json:"stateServers,omitempty"`
 	// deletionPolicy of tenants that name none. Default: Retain.
 	// +optional
 	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
