@@ -2,6 +2,8 @@ package embedded
 
 import (
 	"context"
+	"strconv"
+	"strings"
 
 	"github.com/crispy-enigma/crispy-enigma/runtime/storage"
 	"github.com/crispy-enigma/crispy-enigma/runtime/tenancy"
@@ -39,3 +41,8 @@ func RecentBytes(s *Store) int {
 
 // RecentMost is what they may take.
 const RecentMost = recentBytes + recentSessionBytes
+
+// SchemaOf is what makes a file of a version.
+func SchemaOf(version int) string {
+	return strings.Join(migrations[:version], "") + "PRAGMA user_version=" + strconv.Itoa(version)
+}

@@ -32,8 +32,15 @@ func calls(ctx context.Context, s storage.Store, id tenancy.ID) map[string]func(
 			_, err := s.Budgets().Reserve(ctx, id, []storage.Limit{limitOf("day", 10)}, []int64{4})
 			return err
 		},
-		"Spent": func() error { _, _, err := s.Budgets().Spent(ctx, id, []string{"day"}); return err },
-		"Sum":   func() error { _, err := s.Usage().Sum(ctx, id, epoch, epoch.Add(time.Hour)); return err },
+		"Spent":   func() error { _, _, err := s.Budgets().Spent(ctx, id, []string{"day"}); return err },
+		"Get":     func() error { _, _, err := s.Cache().Get(ctx, id, "k"); return err },
+		"Put":     func() error { return s.Cache().Put(ctx, id, "k", []byte("v"), time.Hour) },
+		"Clear":   func() error { return s.Cache().Clear(ctx, id) },
+		"Records": func() error { _, _, err := s.Audit().Records(ctx, id, epoch, epoch.Add(time.Hour), 1, ""); return err },
+		"Dump":    func() error { return s.Portable().Dump(ctx, id, "", func(storage.Record, string) error { return nil }) },
+		"Load":    func() error { return s.Portable().Load(ctx, id, belongings()[:2]) },
+		"Erase":   func() error { _, err := s.Portable().Erase(ctx, id); return err },
+		"Sum":     func() error { _, err := s.Usage().Sum(ctx, id, epoch, epoch.Add(time.Hour)); return err },
 	}
 }
 
@@ -66,6 +73,8 @@ func contextEndedBills(t rapid.TB, s storage.Store) {
 	if got := sum(t, s, "a", epoch, epoch.Add(time.Hour)); len(got) != 1 || got[0].Calls != 1 {
 		t.Errorf("got %v", got)
 	}
+	must(t, "Record", s.Audit().Record(ctx, id, ran(1)))
+	same(t, "audit", records(t, s, id, 10), []storage.AuditRecord{ran(1)})
 	take(t, s, "key", oneWindow, epoch)
 	must(t, "Return", s.Windows().Return(ctx, id, "key", oneWindow, epoch))
 	if got := take(t, s, "key", oneWindow, epoch); got.Remaining != 1 {
@@ -81,6 +90,7 @@ func noTenant(t rapid.TB, s storage.Store) {
 	r := reserve(t, s, []storage.Limit{limitOf("day", 10)}, 4)
 	wantErr(t, "Settle", s.Budgets().Settle(ctx, none, r, []int64{4}), storage.ErrNoTenant)
 	wantErr(t, "Add", s.Usage().Add(ctx, none, storage.UsageRecord{At: epoch}), storage.ErrNoTenant)
+	wantErr(t, "Record", s.Audit().Record(ctx, none, ran(1)), storage.ErrNoTenant)
 	wantErr(t, "Return", s.Windows().Return(ctx, none, "key", oneWindow, epoch), storage.ErrNoTenant)
 	wantSpent(t, s, "day", 0, 4)
 }

@@ -18,7 +18,8 @@ type Check struct {
 
 // Checks are all promises.
 func Checks() []Check {
-	return slices.Concat(tenantChecks, sessionChecks, listChecks, windowChecks, budgetChecks, usageChecks, contextChecks)
+	return slices.Concat(tenantChecks, sessionChecks, listChecks, windowChecks, budgetChecks, usageChecks, cacheChecks, auditChecks,
+		portableChecks, contextChecks)
 }
 
 // Run runs every check against a store of its own. open closes the store when its

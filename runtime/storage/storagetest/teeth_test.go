@@ -61,6 +61,24 @@ func TestTeeth(t *testing.T) {
 		{"RetryAfter is a nanosecond short", "Take/waiting RetryAfter", hastyRetryAfter},
 		{"a usage record in a thousand is lost", "Usage/at once", losesUsage},
 		{"the zero tenant is let in", "Context/no tenant", anyTenant},
+		{"tenant and cache key joined by a colon", "Cache/no name", joinedCache},
+		{"a cache that keeps the caller's slice", "Cache/a value is", sharedValues},
+		{"a cache that forgets no time to live", "Cache/time to live", livesForever},
+		{"a cache cleared for everybody", "Cache/clear", clearsAll},
+		{"a cache that isn't cleared", "Cache/clear", clearsNothing},
+		{"any size is cached", "Cache/values that", cachesAnything},
+		{"an audit record in a hundred is lost", "Audit/at once", losesAudit},
+		{"an audit span is closed", "Audit/a span", closedSpan},
+		{"an audit cursor made up starts anew", "Audit/tenants apart", anyAuditCursor},
+		{"a page of audit begins with the last of the one before", "Audit/pages", repeatsAudit},
+		{"a resumed dump begins anew", "Dump/each record", dumpsAnew},
+		{"a dump without audit", "Dump/holds all", dumpsNoAudit},
+		{"a dump position made up starts anew", "Dump/a foreign", anyPosition},
+		{"a load appends", "Load/twice", loadAppends},
+		{"a load appends", "Load/replaces", loadAppends},
+		{"a load of one by one", "Load/all or none", loadsOneByOne},
+		{"an erasure leaves the cache", "Erase/all of one", keepsCache},
+		{"an erasure of a prefix", "Erase/all of one", erasesPrefix},
 	} {
 		t.Run(m.breaks+" - "+m.check, func(t *testing.T) {
 			i := slices.IndexFunc(storagetest.Checks(), func(c storagetest.Check) bool { return strings.HasPrefix(c.Name, m.check) })
@@ -117,16 +135,22 @@ type planted struct {
 	windows  storage.Windows
 	budgets  storage.Budgets
 	usage    storage.Usage
+	cache    storage.Cache
+	audit    storage.Audit
+	portable storage.Portable
 }
 
 func plant(s storage.Store) planted {
-	return planted{s, s.Sessions(), s.Windows(), s.Budgets(), s.Usage()}
+	return planted{s, s.Sessions(), s.Windows(), s.Budgets(), s.Usage(), s.Cache(), s.Audit(), s.Portable()}
 }
 
 func (p planted) Sessions() storage.Sessions { return p.sessions }
 func (p planted) Windows() storage.Windows   { return p.windows }
 func (p planted) Budgets() storage.Budgets   { return p.budgets }
 func (p planted) Usage() storage.Usage       { return p.usage }
+func (p planted) Cache() storage.Cache       { return p.cache }
+func (p planted) Audit() storage.Audit       { return p.audit }
+func (p planted) Portable() storage.Portable { return p.portable }
 
 // sessionsBy, windowsBy, budgetsBy and usageBy replace single methods.
 type sessionsBy struct {
