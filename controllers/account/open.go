@@ -2,6 +2,7 @@ package account
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -25,15 +26,25 @@ type Opened struct {
 	// OwnerID marks what this operator makes in it.
 	OwnerID string
 	// Edit and Poll are the account in both lanes. With actuation Paused both refuse every
-	// call, with DryRun Do is refused.
+	// call with ErrPaused, with DryRun Do is refused with ErrDryRun. Where the account has
+	// just refused the same for want of a permission or of quota, it isn't asked again for
+	// a while: the answer is the same error, with After.
 	Edit, Poll cloudflare.Account
 }
 
+// Meanings of errors beside those of the package cloudflare: nothing was called.
+var (
+	// ErrPaused: spec.actuation is Paused.
+	ErrPaused = errors.New("the account is paused")
+	// ErrDryRun: spec.actuation is DryRun, and what was asked for would change something.
+	ErrDryRun = errors.New("dry run")
+)
+
 // Observation is one LIST.
 type Observation struct {
-	// Begun is when it was asked for: what was made later may be missing.
+	// Begun is when it was asked for: what was made or adopted later may be missing.
 	Begun time.Time
-	// Things by id.
+	// Things by id: those that carry the operator's mark or that a CloudflareBinding names.
 	Things map[string]cloudflare.Thing
 }
 
