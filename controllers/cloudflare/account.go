@@ -16,7 +16,7 @@ type Account interface {
 	// whose names aren't unique.
 	Find(ctx context.Context, kind Kind, name string) ([]Thing, error)
 	// List reads every thing of a kind, all pages. LIST may lag behind, and it doesn't show
-	// all: Listed tells which settings of a kind it holds.
+	// all settings of every kind: see Kind.Listed.
 	List(ctx context.Context, kind Kind) ([]Thing, error)
 	// Do has one effect. What it makes is returned as it was answered.
 	Do(ctx context.Context, s Step) (Thing, error)

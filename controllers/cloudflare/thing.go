@@ -25,6 +25,10 @@ var Kinds = []Kind{AIGateway, Vectorize, D1, KV, R2, APIToken}
 // an id from the server.
 func (k Kind) NameIsID() bool { return k == R2 || k == Vectorize || k == AIGateway }
 
+// Listed tells whether LIST shows all settings of a kind. What it doesn't is zero in the
+// Things of a List: metadata indexes of Vectorize and read replication of D1.
+func (k Kind) Listed() bool { return k != Vectorize && k != D1 }
+
 // Thing is one thing that exists in an account.
 type Thing struct {
 	Kind Kind
@@ -45,7 +49,7 @@ type Secret string
 func (Secret) String() string   { return "[secret]" }
 func (Secret) GoString() string { return "[secret]" }
 
-// MarshalJSON refuses, so that no log and no status holds a secret.
+// MarshalJSON writes no secret, so that no log and no status holds one.
 func (Secret) MarshalJSON() ([]byte, error) { return []byte(`"[secret]"`), nil }
 
 // Settings are those of one kind; the fields of other kinds are zero. A zero field of
@@ -118,9 +122,10 @@ type Step struct {
 	Kind Kind
 	// ID of the thing; empty for Create.
 	ID string
-	// Name for Create.
+	// Name for Create; of an Update it saves looking the name up.
 	Name string
-	// Settings for Create and Update, whole.
+	// Settings for Create and Update, whole. A bucket's Jurisdiction is of use to every
+	// step: two buckets may have one name in two of them.
 	Settings Settings
 	// Property and Type of a metadata index.
 	Property, Type string
