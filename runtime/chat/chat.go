@@ -172,7 +172,10 @@ func (x *exchange) keep(after context.Context, answer string, u ai.Usage, partia
 	}
 	err = x.feature.history.Append(after, x.tenant.ID, x.owner, x.session,
 		[]storage.Message{{Role: storage.RoleUser, Content: x.message, At: said.Add(-time.Millisecond)}, a},
-		storage.Keep{MaxMessages: x.tenant.Config.Sessions.MaxMessages})
+		storage.Keep{
+			MaxMessages: x.tenant.Config.Sessions.MaxMessages,
+			Retention:   time.Duration(x.tenant.Config.Sessions.RetentionDays) * 24 * time.Hour,
+		})
 	if err != nil {
 		return fmt.Errorf("keeping the conversation: %w", err)
 	}

@@ -39,6 +39,9 @@ type Owner struct {
 type Keep struct {
 	// MaxMessages is how many messages stay; older ones are dropped. 0 = no bound.
 	MaxMessages int
+	// Retention is how long the session is wanted after its last message. A driver whose
+	// server forgets by itself may drop it then; Expire does so in any case. 0 = no bound.
+	Retention time.Duration
 }
 
 // Page asks for a part of a history.

@@ -1,0 +1,161 @@
+package valkey
+
+import (
+	"context"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/crispy-enigma/crispy-enigma/runtime/storage"
+	"github.com/crispy-enigma/crispy-enigma/runtime/tenancy"
+)
+
+// settleLate is how long after its period a budget's record stays, for settlements that
+// come late.
+const settleLate = time.Hour
+
+type budgets struct{ s *Store }
+
+func (b budgets) Reserve(ctx context.Context, t tenancy.ID, limits []storage.Limit, amounts []int64) (storage.Reservation, error) {
+	if err := b.s.admit(ctx, t); err != nil {
+		return storage.Reservation{}, err
+	}
+	if !valid(limits, amounts) {
+		return storage.Reservation{}, storage.ErrBadAmount
+	}
+	if len(limits) == 0 {
+		return storage.Reservation{}, nil
+	}
+	n := b.s.namesOf(t)
+	most := make([]int64, len(limits))
+	for i, l := range limits {
+		most[i] = l.Max
+		if l.Max <= 0 {
+			most[i] = math.MaxInt64
+		}
+	}
+	keys, args := n.budgets(limits, most, amounts)
+	reply, err := b.s.run(ctx, n, reserveScript, keys, args...)
+	if err != nil {
+		return storage.Reservation{}, err
+	}
+	refused, err := reply[0].AsInt64()
+	if err != nil {
+		return storage.Reservation{}, unreadable(err)
+	}
+	if refused > 0 {
+		return storage.Reservation{Refused: limits[refused-1].Name}, nil
+	}
+	return storage.Reservation{Limits: slices.Clone(limits), Amounts: slices.Clone(amounts)}, nil
+}
+
+func (b budgets) Settle(ctx context.Context, t tenancy.ID, r storage.Reservation, used []int64) error {
+	if t.IsZero() {
+		return storage.ErrNoTenant
+	}
+	if !valid(r.Limits, r.Amounts) || !valid(r.Limits, used) {
+		return storage.ErrBadAmount
+	}
+	if len(used) == 0 {
+		return nil
+	}
+	n := b.s.namesOf(t)
+	keys, args := n.budgets(r.Limits, r.Amounts, used)
+	return b.s.owed(ctx, n, settleScript, keys, args...)
+}
+
+func (b budgets) Spent(ctx context.Context, t tenancy.ID, wanted []string) (used, reserved []int64, err error) {
+	if err := b.s.admit(ctx, t); err != nil {
+		return nil, nil, err
+	}
+	used, reserved = make([]int64, len(wanted)), make([]int64, len(wanted))
+	if len(wanted) == 0 {
+		return used, reserved, nil
+	}
+	rows, err := b.s.budgetRows(ctx, b.s.namesOf(t), wanted)
+	for i, r := range rows {
+		used[i], reserved[i] = r.used, r.reserved
+	}
+	return used, reserved, err
+}
+
+type budgetRow struct {
+	used, reserved int64
+	// until is when the period ends, zero if it doesn't.
+	until time.Time
+	there bool
+}
+
+// budgetRows reads budgets in one round trip.
+func (s *Store) budgetRows(ctx context.Context, n *names, wanted []string) ([]budgetRow, error) {
+	keys, commands := make([]string, len(wanted)), make([][]string, len(wanted))
+	for i, name := range wanted {
+		keys[i] = n.key("budget", name)
+		commands[i] = []string{"GET", keys[i]}
+	}
+	reply, err := s.do(ctx, n, keys, commands...)
+	if err != nil {
+		return nil, err
+	}
+	rows := make([]budgetRow, len(wanted))
+	for i := range rows {
+		if reply[i].IsNil() {
+			continue
+		}
+		text, err := s.value(n, &reply[i])
+		if err != nil {
+			return nil, err
+		}
+		var numbers [3]int64
+		for j, f := range strings.SplitN(text, " ", 3) {
+			if numbers[j], err = strconv.ParseInt(f, 10, 64); err != nil {
+				return nil, unreadable(err)
+			}
+		}
+		rows[i] = budgetRow{used: numbers[0], reserved: numbers[1], there: true}
+		if numbers[2] != 0 {
+			rows[i].until = time.UnixMilli(numbers[2]).Add(-settleLate).UTC()
+		}
+	}
+	return rows, nil
+}
+
+// budgets are the keys and arguments of the scripts, with two numbers for each limit.
+func (n *names) budgets(limits []storage.Limit, one, other []int64) (keys, args []string) {
+	keys = []string{n.key("budgets")}
+	args = []string{n.mark, strconv.FormatInt(time.Now().UnixMilli(), 10)}
+	for i, l := range limits {
+		keys = append(keys, n.key("budget", l.Name))
+		args = append(args, l.Name, gone(l.Until), strconv.FormatInt(one[i], 10), strconv.FormatInt(other[i], 10))
+	}
+	return keys, args
+}
+
+// gone is when the record of a period may be dropped.
+func gone(until time.Time) string {
+	if until.IsZero() {
+		return "0"
+	}
+	return strconv.FormatInt(max(1, until.Add(settleLate).UnixMilli()), 10)
+}
+
+func valid(limits []storage.Limit, amounts []int64) bool {
+	return len(limits) == len(amounts) && !slices.ContainsFunc(amounts, func(a int64) bool { return a < 0 })
+}
+
+// budgetNames are those that the index knows, in their order.
+func (s *Store) budgetNames(ctx context.Context, n *names) ([]string, error) {
+	index := n.key("budgets")
+	reply, err := s.do(ctx, n, []string{index}, []string{"ZRANGE", index, "0", "-1"})
+	if err != nil {
+		return nil, err
+	}
+	found, err := reply[0].AsStrSlice()
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	slices.Sort(found)
+	return found, nil
+}

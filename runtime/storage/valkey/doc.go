@@ -1,0 +1,19 @@
+// Package valkey is the driver for state that several replicas and tenants share: a
+// Valkey or Redis server, protocol 7.0 or later.
+//
+// It promises one round trip a decision (a script that is atomic on the server), exact
+// windows and budgets, and bounded memory: all that it writes has a time to live, but
+// for sessions that are kept for ever and budgets that never end. All keys of a tenant
+// begin with statestore.KeyPrefix and lie in one slot; it sends only what
+// statestore.ACLRules allows, so a tenant's own login is enough. Each value carries its
+// tenant and each answer the mark of its call: what doesn't match is ErrForeign.
+//
+// It refuses to be a reason not to start: while the server is away, calls are
+// storage.ErrUnavailable.
+//
+// URLs: redis://user:password@host:port for one server or a cluster, which it tells
+// apart by itself; rediss:// for TLS; valkey:// and valkeys:// mean the same. /N or
+// ?db=N chooses a database. ?addr=host:port names more nodes of a cluster.
+// ?master_set=NAME makes the addresses those of sentinels, with sentinel_user and
+// sentinel_password as the login there.
+package valkey
