@@ -42,6 +42,11 @@ test: ## Every unit and controller test (builds etcd and kube-apiserver the firs
 race: ## The tests of the runtime under the race detector (needs gcc)
 	@CGO_ENABLED=1 $(WATCH) -canaries -name 'go test -race' -- go test -race -p 2 -timeout 30m ./runtime/... ./api/tenantconfig/...
 
+.PHONY: isolation
+isolation: ## Proves that no tenant reads another and nothing is lost: OPERATIONS (default 1000000) a driver
+	@$(TOOLBOX) packages
+	@go run -buildvcs=false ./hack/isolation -operations $(or $(OPERATIONS),1000000)
+
 .PHONY: e2e
 e2e: ## The path of make up, with assertions, on a cluster of its own
 	@$(WATCH) -canaries -name e2e -- go test -count=1 -timeout 30m -tags e2e -v ./test/e2e/...
