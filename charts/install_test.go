@@ -82,7 +82,7 @@ func removeCRDs(t *testing.T) {
 	if err := apiextensions.AddToScheme(server.Client.Scheme()); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"tenants", "tenantclasses", "cloudflareaccounts"} {
+	for _, name := range []string{"tenants", "tenantclasses", "cloudflareaccounts", "cloudflarebindings"} {
 		crd := &apiextensions.CustomResourceDefinition{}
 		crd.Name = name + ".ai.crispy-enigma.dev"
 		if err := server.Client.Delete(t.Context(), crd); err != nil {

@@ -53,9 +53,48 @@ func apply(ctx context.Context, u *unstructured.Unstructured, more ...client.App
 		append(more, client.FieldOwner("test"))...)
 }
 
+// clusterScoped kinds of the samples; of all others each is applied to one namespace.
+var clusterScoped = map[string]bool{"TenantClass": true, "Namespace": true}
+
+// The sample of a tenant with its own account is one namespace that nobody else may use
+// the account from: what it names lies in it.
+func TestATenantsOwnAccountIsItsNamespacesAlone(t *testing.T) {
+	manifest, err := os.ReadFile("samples/tenant-own-account.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	have := map[string]*unstructured.Unstructured{}
+	for _, u := range decode(t, manifest) {
+		have[u.GetKind()] = u
+	}
+	namespace := have["Namespace"].GetName()
+	for kind, u := range have {
+		if kind != "Namespace" && u.GetNamespace() != namespace {
+			t.Errorf("%s %s lies in namespace %q, want %q", kind, u.GetName(), u.GetNamespace(), namespace)
+		}
+	}
+	at := func(kind string, path ...string) string {
+		s, _, err := unstructured.NestedString(have[kind].Object, path...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	for what, c := range map[string][2]string{
+		"whose account":        {at("Tenant", "spec", "upstream", "accountRef", "name"), have["CloudflareAccount"].GetName()},
+		"in another namespace": {at("Tenant", "spec", "upstream", "accountRef", "namespace"), ""},
+		"whose Secret":         {at("CloudflareAccount", "spec", "credentials", "secretRef", "name"), have["Secret"].GetName()},
+		"who may use it":       {at("CloudflareAccount", "spec", "allowedNamespaces", "from"), "Same"},
+	} {
+		if c[0] != c[1] {
+			t.Errorf("%s: %q, want %q", what, c[0], c[1])
+		}
+	}
+}
+
 func TestEverySampleApplies(t *testing.T) {
 	files, err := filepath.Glob("samples/*.yaml")
-	if err != nil || len(files) < 6 {
+	if err != nil || len(files) < 10 {
 		t.Fatalf("found %d samples (%v)", len(files), err)
 	}
 	for _, f := range files {
@@ -65,7 +104,7 @@ func TestEverySampleApplies(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, u := range decode(t, manifest) {
-				if u.GetKind() != "TenantClass" {
+				if !clusterScoped[u.GetKind()] {
 					u.SetNamespace("default")
 				}
 				if err := apply(t.Context(), u, client.DryRunAll); err != nil {

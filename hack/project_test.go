@@ -107,7 +107,7 @@ func TestProjectResourcesAreTheTreesOwn(t *testing.T) {
 		if namespaced := crd.Spec.Scope == apiextensions.NamespaceScoped; namespaced != r.API.Namespaced || r.API.CRDVersion != "v1" {
 			t.Errorf("%s: PROJECT says namespaced %t, crdVersion %q; the CRD is %s, v1", r.Kind, r.API.Namespaced, r.API.CRDVersion, crd.Spec.Scope)
 		}
-		folder := filepath.Join(root, p.Plugins["layout.crispy-enigma.dev/v1"]["controllers"], strings.ToLower(r.Kind))
+		folder := filepath.Join(root, p.Plugins["layout.crispy-enigma.dev/v1"]["controllers"], strings.TrimPrefix(strings.ToLower(r.Kind), "cloudflare"))
 		if _, err := os.Stat(folder); (err == nil) != r.Controller {
 			t.Errorf("%s: PROJECT says controller %t; %s: %v", r.Kind, r.Controller, folder, err)
 		}

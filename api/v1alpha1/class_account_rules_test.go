@@ -7,6 +7,8 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 )
 
+func server(ref string) string { return "{stateServers: {valkey: {adminSecretRef: {" + ref + "}}}}" }
+
 func price(fields string) string { return "{prices: [{model: m, " + fields + "}]}" }
 
 var classRules = []rule{
@@ -39,6 +41,11 @@ var classRules = []rule{
 	{"{hostSuffixes: [{suffix: example.com}]}", "{hostSuffixes: [{suffix: example..com}]}", "spec.hostSuffixes[0].suffix", "must be a domain in lower case"},
 	{"{state: {embedded: {ephemeral: {}}}}", "{state: {embedded: {}}}", "spec.state.embedded", "exactly one of the fields in [persistence ephemeral] must be set"},
 	{"{state: {embedded: {persistence: {size: 16Mi}}}}", "{state: {embedded: {persistence: {size: 1Mi}}}}", "spec.state.embedded.persistence.size", "must be at least 16Mi"},
+	{"{state: {valkey: {}}}", "{state: {valkey: {}, postgres: {}}}", "spec.state", twoStores},
+	{server("namespace: platform, name: valkey"), server("namespace: plat.form, name: valkey"), "spec.stateServers.valkey.adminSecretRef.namespace", "adminSecretRef.namespace must be the name of a namespace: lower-case letters, digits and '-'"},
+	{server("namespace: platform, name: valkey.admin"), server("namespace: platform, name: Valkey"), "spec.stateServers.valkey.adminSecretRef.name", "adminSecretRef.name must be the name of a Secret: lower-case letters, digits, '-' and '.'"},
+	{server("namespace: platform, name: v"), "{stateServers: {valkey: {}}}", "spec.stateServers.valkey.adminSecretRef", "Required value"},
+	{"{stateServers: {postgres: {adminSecretRef: {namespace: p, name: s}, rotateAfter: 1h}}}", "{stateServers: {postgres: {adminSecretRef: {namespace: p, name: s}, rotateAfter: 59m}}}", "spec.stateServers.postgres.rotateAfter", "spec.stateServers rotateAfter must be from 1h to 8760h"},
 	{"{deletionPolicy: Retain}", "{deletionPolicy: Maybe}", "spec.deletionPolicy", `supported values: "Retain", "Delete"`},
 }
 
@@ -57,6 +64,14 @@ var accountRules = []rule{
 	{account("gatewayID: my_gateway-1"), account("gatewayID: My--gateway"), "spec.gatewayID", "must be lower-case letters, digits, '_' and single '-'"},
 	{account("endpoint: 'https://proxy.example/ai'"), account("endpoint: proxy.example"), "spec.endpoint", "must be an http or https address without user name, query or fragment"},
 	{account("endpoint: 'http://127.0.0.1:8080'"), account("endpoint: 'https://a@b.example'"), "spec.endpoint", "must be an http or https address"},
+	{account("apiEndpoint: 'https://proxy.example/client/v4'"), account("apiEndpoint: 'https://proxy.example/client/v4?x=y'"), "spec.apiEndpoint", "spec.apiEndpoint must be an http or https address without user name, query or fragment"},
+	{account("s3Endpoint: 'https://s3.example'"), account("s3Endpoint: 's3://bucket'"), "spec.s3Endpoint", "spec.s3Endpoint must be an http or https address without user name, query or fragment"},
+	{account("tenantTokens: Share"), account("tenantTokens: None"), "spec.tenantTokens", `supported values: "Mint", "Share"`},
+	{account("actuation: DryRun"), account("actuation: Off"), "spec.actuation", `supported values: "Reconciling", "Paused", "DryRun"`},
+	{account("apiBudget: {requests: 10}"), account("apiBudget: {requests: 9}"), "spec.apiBudget.requests", "should be greater than or equal to 10"},
+	{account("apiBudget: {window: 1h}"), account("apiBudget: {window: 61m}"), "spec.apiBudget.window", "spec.apiBudget.window must be from 1s to 1h"},
+	{account("apiBudget: {reservePercent: 0}"), account("apiBudget: {reservePercent: 91}"), "spec.apiBudget.reservePercent", "should be less than or equal to 90"},
+	{account("ownerID: eu-west-1"), account("ownerID: EU"), "spec.ownerID", "spec.ownerID must be lower-case letters, digits and '-', with a letter or digit at both ends"},
 	{account("allowedNamespaces: {from: Selector, selector: {matchLabels: {a: b}}}"), account("allowedNamespaces: {from: Selector}"), "spec.allowedNamespaces", "spec.allowedNamespaces.selector goes with from: Selector, and only with it"},
 	{account("allowedNamespaces: {from: All}"), account("allowedNamespaces: {from: All, selector: {}}"), "spec.allowedNamespaces", "goes with from: Selector, and only with it"},
 	{account("allowedNamespaces: {from: Same}"), account("allowedNamespaces: {from: Some}"), "spec.allowedNamespaces.from", `supported values: "Same", "Selector", "All"`},

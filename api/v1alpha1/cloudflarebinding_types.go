@@ -79,6 +79,10 @@ const (
 // +kubebuilder:validation:XValidation:rule="self.type != 'APIToken' || has(self.apiToken)",message="spec.apiToken is required with type APIToken: it names the permissions"
 // +kubebuilder:validation:XValidation:rule="self.type != 'Vectorize' || has(self.vectorize)",message="spec.vectorize is required with type Vectorize: it names the dimensions"
 // +kubebuilder:validation:XValidation:rule="(!has(self.kv) || self.type == 'KV') && (!has(self.d1) || self.type == 'D1') && (!has(self.r2) || self.type == 'R2') && (!has(self.vectorize) || self.type == 'Vectorize') && (!has(self.aiGateway) || self.type == 'AIGateway') && (!has(self.apiToken) || self.type == 'APIToken')",message="spec holds the settings of another type; only the block that spec.type names may be set"
+// +kubebuilder:validation:XValidation:rule="(has(self.d1) && has(self.d1.locationHint) ? self.d1.locationHint : 'none') == (has(oldSelf.d1) && has(oldSelf.d1.locationHint) ? oldSelf.d1.locationHint : 'none')",message="spec.d1.locationHint can't change: a database stays where it was made; make a new CloudflareBinding"
+// +kubebuilder:validation:XValidation:rule="(has(self.d1) && has(self.d1.jurisdiction) ? self.d1.jurisdiction : 'none') == (has(oldSelf.d1) && has(oldSelf.d1.jurisdiction) ? oldSelf.d1.jurisdiction : 'none')",message="spec.d1.jurisdiction can't change: a database stays where it was made; make a new CloudflareBinding"
+// +kubebuilder:validation:XValidation:rule="(has(self.r2) && has(self.r2.locationHint) ? self.r2.locationHint : 'none') == (has(oldSelf.r2) && has(oldSelf.r2.locationHint) ? oldSelf.r2.locationHint : 'none')",message="spec.r2.locationHint can't change: a bucket stays where it was made; make a new CloudflareBinding"
+// +kubebuilder:validation:XValidation:rule="(has(self.r2) && has(self.r2.jurisdiction) ? self.r2.jurisdiction : 'default') == (has(oldSelf.r2) && has(oldSelf.r2.jurisdiction) ? oldSelf.r2.jurisdiction : 'default')",message="spec.r2.jurisdiction can't change: a bucket stays where it was made; make a new CloudflareBinding"
 type CloudflareBindingSpec struct {
 	// type of the thing. It can't change.
 	Type BindingType `json:"type"`
@@ -142,8 +146,6 @@ type KVSettings struct{}
 
 // D1Settings are a D1 database's settings.
 //
-// +kubebuilder:validation:XValidation:rule="has(self.locationHint) == has(oldSelf.locationHint) && (!has(self.locationHint) || self.locationHint == oldSelf.locationHint)",message="spec.d1.locationHint can't change: a database stays where it was made; make a new CloudflareBinding"
-// +kubebuilder:validation:XValidation:rule="has(self.jurisdiction) == has(oldSelf.jurisdiction) && (!has(self.jurisdiction) || self.jurisdiction == oldSelf.jurisdiction)",message="spec.d1.jurisdiction can't change: a database stays where it was made; make a new CloudflareBinding"
 // +kubebuilder:validation:XValidation:rule="!(has(self.locationHint) && has(self.jurisdiction))",message="spec.d1.locationHint and spec.d1.jurisdiction exclude each other; remove one"
 type D1Settings struct {
 	// locationHint says where the database is made. Default: Cloudflare's choice.
@@ -162,9 +164,6 @@ type D1Settings struct {
 }
 
 // R2Settings are an R2 bucket's settings.
-//
-// +kubebuilder:validation:XValidation:rule="has(self.locationHint) == has(oldSelf.locationHint) && (!has(self.locationHint) || self.locationHint == oldSelf.locationHint)",message="spec.r2.locationHint can't change: a bucket stays where it was made; make a new CloudflareBinding"
-// +kubebuilder:validation:XValidation:rule="self.jurisdiction == oldSelf.jurisdiction",message="spec.r2.jurisdiction can't change: a bucket stays where it was made; make a new CloudflareBinding"
 type R2Settings struct {
 	// locationHint says where the bucket is made. Default: Cloudflare's choice.
 	// +kubebuilder:validation:Enum=wnam;enam;weur;eeur;apac;oc
@@ -207,7 +206,7 @@ type VectorizeSettings struct {
 	// +optional
 	Metric string `json:"metric,omitempty"`
 	// metadataIndexes are the properties that queries can filter by, at most 10. Only
-	// vectors that are written after an index exists are in it.
+	// vectors that are written after an index exists are in it. Default: none.
 	// +kubebuilder:validation:MaxItems=10
 	// +listType=map
 	// +listMapKey=property
@@ -285,7 +284,7 @@ type APITokenSettings struct {
 	// +listType=set
 	Permissions []string `json:"permissions"`
 	// buckets are the R2 buckets that the token may read and write objects of, by the
-	// name of their CloudflareBinding in the same namespace.
+	// name of their CloudflareBinding in the same namespace. Default: none.
 	// +kubebuilder:validation:MaxItems=16
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=253

@@ -23,9 +23,19 @@ auth:
   mode: apiKey
   keys: [{name: default, trustUserHeader: false, revision: 1, gracePeriod: 24h}]
 limits:
-  requests: {windowSec: 60}
+  requests: {windowSec: 60, onStoreFailure: local}
   messageChars: 10000
 sessions: {retentionDays: 30, maxMessages: 1000}
+`
+
+// accountDefaults is the same for a CloudflareAccount.
+const accountDefaults = `
+accountID: ` + accountID + `
+credentials: {secretRef: {name: s, key: token}}
+tenantTokens: Mint
+apiBudget: {requests: 1200, window: 5m, reservePercent: 20}
+actuation: Reconciling
+allowedNamespaces: {from: Same}
 `
 
 var _ = Describe("Defaults", func() {
@@ -60,10 +70,44 @@ state: {embedded: {persistence: {size: 1Gi}}}
 		Expect(dryCreate(ctx, u)).To(Succeed())
 		Expect(spec(u)).To(MatchYAML("{default: false}"))
 	})
-	It("fill a CloudflareAccount", func(ctx context.Context) {
+	It("fill a CloudflareAccount that says no more than it must", func(ctx context.Context) {
 		u := object("CloudflareAccount", "bare", account(""))
 		Expect(dryCreate(ctx, u)).To(Succeed())
-		Expect(spec(u)).To(MatchYAML("{accountID: " + accountID + ", credentials: {secretRef: {name: s, key: token}}, gatewayID: default, allowedNamespaces: {from: Same}}"))
+		Expect(spec(u)).To(MatchYAML(accountDefaults))
+	})
+	It("fill each block of a CloudflareBinding", func(ctx context.Context) {
+		const all = "accountRef: {name: a}\nadoption: IfOwned\npollInterval: 10m\n"
+		for kind, c := range map[string][2]string{
+			"KV":        {"", ""},
+			"D1":        {"d1: {}", "d1: {readReplication: disabled}"},
+			"R2":        {"r2: {}", "r2: {jurisdiction: default, storageClass: Standard}"},
+			"Vectorize": {"vectorize: {dimensions: 8, metadataIndexes: [{property: a}]}", "vectorize: {dimensions: 8, metric: cosine, replacement: Never, metadataIndexes: [{property: a, type: string}]}"},
+			"AIGateway": {"aiGateway: {rateLimit: {requests: 5}}", "aiGateway: {collectLogs: false, authentication: true, rateLimit: {requests: 5, interval: 1m, technique: sliding}}"},
+			"APIToken":  {"apiToken: {permissions: [p]}", "apiToken: {permissions: [p], revision: 1, rotateAfter: 2160h, overlap: 1h}"},
+		} {
+			u := object("CloudflareBinding", "bare", binding(kind, c[0]))
+			Expect(dryCreate(ctx, u)).To(Succeed())
+			Expect(spec(u)).To(MatchYAML(all + "type: " + kind + "\n" + c[1]))
+			generation, _, err := unstructured.NestedInt64(u.Object, "status", "observedGeneration")
+			Expect(err).NotTo(HaveOccurred())
+			Expect(generation).To(Equal(int64(-1)))
+		}
+	})
+	It("fill the server of a class, and a Tenant's gateway and index", func(ctx context.Context) {
+		class := object("TenantClass", "bare", server("namespace: p, name: s"))
+		Expect(dryCreate(ctx, class)).To(Succeed())
+		Expect(spec(class)).To(MatchYAML("{default: false, stateServers: {valkey: {adminSecretRef: {namespace: p, name: s}, rotateAfter: 2160h}}}"))
+		u := object("Tenant", "bare", "{upstream: {type: workersai, accountRef: {name: a}, gateway: {}}, documents: {store: vectorize, vectorize: {index: {dimensions: 8}}}}")
+		Expect(dryCreate(ctx, u)).To(Succeed())
+		Expect(u.Object["spec"]).To(And(
+			HaveKeyWithValue("upstream", HaveKeyWithValue("gateway", Equal(map[string]any{"mode": "Shared", "collectLogs": false}))),
+			HaveKeyWithValue("documents", HaveKeyWithValue("vectorize", HaveKeyWithValue("index", Equal(map[string]any{"dimensions": int64(8), "metric": "cosine", "replacement": "Never"})))),
+		))
+	})
+	It("fill a CloudflareAccount's blocks", func(ctx context.Context) {
+		u := object("CloudflareAccount", "bare", account("gatewayID: mine, apiBudget: {}, allowedNamespaces: {}"))
+		Expect(dryCreate(ctx, u)).To(Succeed())
+		Expect(spec(u)).To(MatchYAML(accountDefaults + "gatewayID: mine"))
 	})
 	It("stay where they are when the same manifest is applied again", func(ctx context.Context) {
 		apply := func() string {

@@ -36,7 +36,7 @@ func TestEveryReasonIsInTheOperationsPage(t *testing.T) {
 		}
 		return true
 	})
-	if found < 40 {
+	if found < 80 {
 		t.Fatalf("only %d conditions and reasons found: is this still the file?", found)
 	}
 }

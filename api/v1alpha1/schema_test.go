@@ -69,7 +69,7 @@ func walk(path string, s apiextensions.JSONSchemaProps, required bool, yield fun
 var borrowed = regexp.MustCompile(`resources\.|tolerations\[\]\.|[sS]elector\.|conditions\[\]\.|podPatch\.`)
 
 // measured says which unit a number counts.
-var measured = regexp.MustCompile(`(?i)second|day|character|byte|token|request|message|percent|pods|US dollar|revision|metadata\.generation|1[KMG]i|[0-9][hs]\b|temperature|CPU|claim|volume`)
+var measured = regexp.MustCompile(`(?i)second|day|character|byte|token|request|message|percent|pods|US dollar|revision|metadata\.generation|1[KMG]i|[0-9][hs]\b|temperature|CPU|claim|volume|dimensions of a vector`)
 
 var _ = Describe("Every field", func() {
 	for kind, crd := range generated() {
@@ -101,10 +101,10 @@ var _ = Describe("Every field", func() {
 
 // A sentence that no test provokes may never be said, or be said of the wrong thing.
 var _ = Describe("Every CEL rule", func() {
-	said := map[string][]string{"Tenant": {badName, keepsVolume}}
+	said := map[string][]string{"Tenant": {badName, keepsVolume, keepsServer}}
 	for kind, tables := range map[string][][]rule{
-		"Tenant":      {identityRules, modelRules, accessRules, limitRules, podRules},
-		"TenantClass": {classRules}, "CloudflareAccount": {accountRules},
+		"Tenant":      {identityRules, modelRules, accessRules, limitRules, podRules, stateRules, cloudflareRules},
+		"TenantClass": {classRules}, "CloudflareAccount": {accountRules}, "CloudflareBinding": {bindingRules},
 	} {
 		for _, r := range slices.Concat(tables...) {
 			said[kind] = append(said[kind], r.says)
@@ -112,6 +112,9 @@ var _ = Describe("Every CEL rule", func() {
 	}
 	for _, c := range tenantChanges {
 		said["Tenant"] = append(said["Tenant"], c.says)
+	}
+	for _, c := range bindingChanges {
+		said["CloudflareBinding"] = append(said["CloudflareBinding"], c.says)
 	}
 	for _, c := range accountChanges {
 		said["CloudflareAccount"] = append(said["CloudflareAccount"], c.says)
@@ -152,7 +155,8 @@ var _ = Describe("kubectl get", func() {
 		Expect(columns).To(Equal(map[string]string{
 			"Tenant":            "READY REASON ENDPOINT MODEL AGE | TENANT-ID CLASS STATE TOKENS-TODAY IMAGE MESSAGE",
 			"TenantClass":       "DEFAULT IMAGE AGE | ",
-			"CloudflareAccount": "ACCOUNT AGE | ",
+			"CloudflareAccount": "READY REASON ACCOUNT ACTUATION OWNED AGE | MESSAGE",
+			"CloudflareBinding": "TYPE READY REASON ID ACCOUNT AGE | MESSAGE",
 		}))
 	})
 	It("takes the short names and the category", func() {
@@ -161,7 +165,8 @@ var _ = Describe("kubectl get", func() {
 			names[kind] = strings.Join(append(crd.Spec.Names.ShortNames, crd.Spec.Names.Categories...), " ") + " " + string(crd.Spec.Scope)
 		}
 		Expect(names).To(Equal(map[string]string{
-			"Tenant": "ait enigma Namespaced", "TenantClass": "aitc enigma Cluster", "CloudflareAccount": "cfa enigma Namespaced",
+			"Tenant": "ait enigma Namespaced", "TenantClass": "aitc enigma Cluster",
+			"CloudflareAccount": "cfa enigma Namespaced", "CloudflareBinding": "cfb enigma Namespaced",
 		}))
 	})
 })

@@ -69,6 +69,9 @@ var modelRules = []rule{
 	{upstream(cf + ", gateway: {cacheTTL: 60s}"), upstream(cf + ", gateway: {cacheTTL: 59s}"), "spec.upstream.gateway.cacheTTL", "must be 0s (off) or from 60s to 720h"},
 	{upstream(cf + ", gateway: {cacheTTL: 0s}"), upstream(cf + ", gateway: {cacheTTL: 721h}"), "spec.upstream.gateway.cacheTTL", "must be 0s (off) or from 60s to 720h"},
 	{upstream(cf + ", gateway: {cacheTTL: 720h}"), upstream(cf + ", gateway: {cacheTTL: 1d}"), "spec.upstream.gateway.cacheTTL", "must be 0s (off) or from 60s to 720h"},
+	{upstream(cf + ", gateway: {mode: Dedicated, bindingRef: {name: g.h}}"), upstream(cf + ", gateway: {bindingRef: {name: g}}"), "spec.upstream.gateway", "spec.upstream.gateway.bindingRef names a gateway other than the account's shared one; set spec.upstream.gateway.mode to Dedicated with it"},
+	{upstream(cf + ", gateway: {mode: Dedicated, bindingRef: {name: g}}"), upstream(cf + ", gateway: {mode: Dedicated, bindingRef: {name: G}}"), "spec.upstream.gateway.bindingRef.name", "must be the name of a CloudflareBinding in the same namespace: lower-case letters, digits, '-' and '.'"},
+	{upstream(cf + ", gateway: {mode: Shared}"), upstream(cf + ", gateway: {mode: Own}"), "spec.upstream.gateway.mode", `supported values: "Shared", "Dedicated"`},
 	{"{models: {chat: '@cf/meta/llama-3.1-8b-instruct-fast'}}", "{models: {chat: 'llama 3'}}", "spec.models.chat", "must be a model's name without spaces, in ASCII"},
 	{"{models: {fallbacks: [a, b]}}", "{models: {fallbacks: ['a b']}}", "spec.models.fallbacks[0]", "must hold models' names without spaces, in ASCII"},
 	{"{models: {fallbacks: [a, b]}}", "{models: {fallbacks: [a, a]}}", "spec.models.fallbacks", "must name each model once"},
@@ -130,6 +133,7 @@ var limitRules = []rule{
 	{"{limits: {messageChars: 10000}}", "{limits: {messageChars: 10001}}", "spec.limits.messageChars", "should be less than or equal to 10000"},
 	{"{limits: {requests: {perMinute: 1}}}", "{limits: {requests: {perMinute: 0}}}", "spec.limits.requests.perMinute", "should be greater than or equal to 1"},
 	{"{limits: {requests: {windowSec: 3600}}}", "{limits: {requests: {windowSec: 3601}}}", "spec.limits.requests.windowSec", "should be less than or equal to 3600"},
+	{"{limits: {requests: {onStoreFailure: deny}}}", "{limits: {requests: {onStoreFailure: allow}}}", "spec.limits.requests.onStoreFailure", `supported values: "local", "deny"`},
 	{"{limits: {requests: {burst: 5, burstWindowSec: 60}}}", "{limits: {requests: {burst: 5, burstWindowSec: 61}}}", "spec.limits.requests", "spec.limits.requests.burstWindowSec must not exceed windowSec"},
 	{"{limits: {tokens: {daily: 1}}}", "{limits: {tokens: {daily: 0}}}", "spec.limits.tokens.daily", "should be greater than or equal to 1"},
 	{"{limits: {tokens: {monthly: 1}}}", "{limits: {tokens: {monthly: -5}}}", "spec.limits.tokens.monthly", "should be greater than or equal to 1"},
@@ -147,9 +151,10 @@ var podRules = []rule{
 	{volume(""), "{state: {embedded: {ephemeral: {}, persistence: {}}}}", "spec.state.embedded", "exactly one of the fields in [persistence ephemeral] must be set"},
 	{volume("size: 16Mi"), volume("size: 15Mi"), "spec.state.embedded.persistence.size", "must be at least 16Mi"},
 	{volume("storageClassName: fast"), volume("storageClassName: Fast"), "spec.state.embedded.persistence.storageClassName", "must be the name of a StorageClass"},
-	{"{runtime: {replicas: 1}}", "{runtime: {replicas: 2}}", "spec", "spec.runtime.replicas above 1 needs a state store that replicas share, and the embedded state serves one replica; set it to 0 or 1"},
+	{"{runtime: {replicas: 1}}", "{runtime: {replicas: 2}}", "spec", "spec.runtime.replicas above 1 needs a state store that replicas share, and the embedded state serves one replica; set spec.state.valkey or spec.state.postgres ({} takes the class's server), or replicas to 0 or 1"},
+	{"{runtime: {replicas: 2}, state: {valkey: {}}}", "{runtime: {replicas: 2}, state: {embedded: {persistence: {}}}}", "spec", "spec.runtime.replicas above 1 needs a state store that replicas share"},
 	{"{runtime: {replicas: 0}}", "{runtime: {replicas: -1}}", "spec.runtime.replicas", "should be greater than or equal to 0"},
-	{"{}", "{runtime: {autoscaling: {max: 3}}}", "spec", "spec.runtime.autoscaling needs a state store that replicas share, and the embedded state serves one replica; remove it"},
+	{"{runtime: {autoscaling: {max: 3}}, state: {postgres: {}}}", "{runtime: {autoscaling: {max: 3}}}", "spec", "spec.runtime.autoscaling needs a state store that replicas share, and the embedded state serves one replica; set spec.state.valkey or spec.state.postgres ({} takes the class's server), or remove it"},
 	{"{}", "{runtime: {replicas: 1, autoscaling: {max: 3}}}", "spec.runtime", "spec.runtime takes one of replicas and autoscaling, not both"},
 	{"{}", "{runtime: {autoscaling: {min: 4, max: 3}}}", "spec.runtime.autoscaling", "spec.runtime.autoscaling.min must not exceed max"},
 	{resources("requests: {cpu: 0}"), resources("requests: {cpu: -1}"), "spec.runtime.resources", "spec.runtime.resources.requests must not be negative"},
@@ -170,6 +175,7 @@ var podRules = []rule{
 var _ = Describe("A Tenant", func() {
 	for topic, rules := range map[string][]rule{
 		"identity": identityRules, "models": modelRules, "access": accessRules, "limits": limitRules, "pods": podRules,
+		"state": stateRules, "cloudflare": cloudflareRules,
 	} {
 		for _, r := range rules {
 			It("is refused ("+topic+"): "+shorten(r.refused), func(ctx context.Context) { check(ctx, "Tenant", r) })

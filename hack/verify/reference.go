@@ -27,7 +27,7 @@ func writeReference(out string, crds []string) error {
 		}
 		kinds = append(kinds, crd)
 	}
-	order := []string{"Tenant", "TenantClass", "CloudflareAccount"}
+	order := []string{"Tenant", "TenantClass", "CloudflareAccount", "CloudflareBinding"}
 	slices.SortFunc(kinds, func(a, b *apiextensions.CustomResourceDefinition) int {
 		return cmp.Compare(slices.Index(order, a.Spec.Names.Kind), slices.Index(order, b.Spec.Names.Kind))
 	})
