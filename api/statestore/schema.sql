@@ -133,6 +133,7 @@ BEGIN
 END $f$;
 
 -- prune removes up to most rows a table of what has run out by now.
+-- Windows stay a day longer: callers' clocks may differ from this one.
 CREATE FUNCTION enigma.prune(t text, now_ms bigint, usage_minute bigint, audit_ms bigint, most int)
 RETURNS bigint LANGUAGE plpgsql AS $f$
 DECLARE
@@ -140,7 +141,7 @@ DECLARE
   total bigint := 0;
 BEGIN
   DELETE FROM enigma.windows WHERE (tenant, key, name) IN
-    (SELECT tenant, key, name FROM enigma.windows WHERE tenant = t AND until < now_ms - 60000 LIMIT most FOR UPDATE SKIP LOCKED);
+    (SELECT tenant, key, name FROM enigma.windows WHERE tenant = t AND until < now_ms - 86400000 LIMIT most FOR UPDATE SKIP LOCKED);
   GET DIAGNOSTICS gone = ROW_COUNT; total := greatest(total, gone);
   DELETE FROM enigma.budgets WHERE (tenant, name) IN
     (SELECT tenant, name FROM enigma.budgets WHERE tenant = t AND until > 0 AND until < now_ms - 3600000 LIMIT most FOR UPDATE SKIP LOCKED);

@@ -21,6 +21,7 @@ var forTests = []distro.Requirement{
 	{Package: "strace", File: "strace", Why: "shows that an acknowledged write has been synced"},
 	{Package: "nftables", File: "nft", Why: "checks the rules of the local cluster's network policies"},
 	{Package: "iproute2", File: "ip", Why: "makes the networks of tests"},
+	{Package: "postgresql", File: "/usr/lib/postgresql", Why: "is the server that shared state is tested against, started by the tests themselves"},
 	{Package: "redis-tools", File: "redis-check-rdb", Why: "is the Redis server under another name, and starts no service as redis-server would"},
 }
 
