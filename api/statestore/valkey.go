@@ -17,7 +17,7 @@ var aclCommands = []string{
 	"get", "set", "getrange", "setrange", "strlen", "append",
 	"unlink", "pexpire", "pexpireat", "persist", "pttl", "pexpiretime", "time",
 	"hget", "hset", "hgetall", "exists",
-	"lindex", "lrange", "llen", "rpush", "rpop", "ltrim",
+	"lindex", "lrange", "llen", "rpush", "lrem", "ltrim",
 	"zadd", "zcard", "zrem", "zrange", "zremrangebyscore",
 	"incrby",
 }

@@ -12,7 +12,6 @@ if head then
     return redis.error_reply('FOREIGN the key holds another tenant\'s session')
   end
   session, made, updated = struct.unpack('>i8i8i8', head, 17)
-  redis.call('RPOP', KEYS[1])
 else
   session = redis.call('INCRBY', KEYS[5], 1)
 end
@@ -29,6 +28,10 @@ for i = 8, #ARGV, 2 do
 end
 rows[#rows + 1] = ARGV[2] .. struct.pack('>i8i8i8', session, made, updated)
 redis.call('RPUSH', KEYS[1], unpack(rows))
+-- The old head goes only now: what a server refuses, it refuses at the first write.
+if head then
+  redis.call('LREM', KEYS[1], -1, head)
+end
 local keep, ttl = tonumber(ARGV[6]), tonumber(ARGV[7])
 if keep > 0 then
   redis.call('LTRIM', KEYS[1], -keep - 1, -1)
