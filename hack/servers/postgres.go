@@ -36,7 +36,9 @@ type PostgresServer struct {
 // postgresPassword is every login's in a server that nobody else reaches.
 const postgresPassword = "for-tests-only"
 
-var sharedPostgres = sync.OnceValues(func() (*PostgresServer, error) { return startPostgres(nil) })
+var sharedPostgres = sync.OnceValues(func() (*PostgresServer, error) {
+	return startPostgres(func(string) []string { return nil })
+})
 
 // Postgres is a server that all tests of this process share. It ends, and its files go,
 // with the process, however that ends.
@@ -53,12 +55,28 @@ func Postgres(t testing.TB) *PostgresServer {
 // of postgresql.conf that override the defaults, among which are fsync=off.
 func OwnPostgres(t testing.TB, settings ...string) *PostgresServer {
 	t.Helper()
-	s, err := startPostgres(settings)
+	s, err := startPostgres(func(string) []string { return settings })
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.stop(t) })
 	return s
+}
+
+// TLSPostgres is OwnPostgres that also speaks TLS, with a certificate for 127.0.0.1 that
+// is returned in PEM.
+func TLSPostgres(t testing.TB) (*PostgresServer, []byte) {
+	t.Helper()
+	var certificate []byte
+	s, err := startPostgres(func(dir string) []string {
+		certificate = writeCertificate(t, dir)
+		return []string{"ssl = on", fmt.Sprintf("ssl_key_file = '%s/server.key'", dir), fmt.Sprintf("ssl_cert_file = '%s/server.pem'", dir)}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.stop(t) })
+	return s, certificate
 }
 
 // URL is of a login to a database; all logins that the server makes itself have the same
@@ -146,7 +164,9 @@ func (s *PostgresServer) pid() (int, error) {
 	return strconv.Atoi(line)
 }
 
-func startPostgres(settings []string) (*PostgresServer, error) {
+// startPostgres starts a server with the settings that are given for its directory, in
+// which files for it may be put.
+func startPostgres(settings func(dir string) []string) (*PostgresServer, error) {
 	bins, err := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
 	if err != nil || len(bins) == 0 {
 		return nil, errors.New("PostgreSQL is not installed: run `go run ./hack/toolbox packages`")
@@ -158,14 +178,9 @@ func startPostgres(settings []string) (*PostgresServer, error) {
 	}
 	credential, err := postgresUser()
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, os.RemoveAll(s.dir))
 	}
-	if credential != nil {
-		if err := os.Chown(s.dir, int(credential.Uid), int(credential.Gid)); err != nil {
-			return nil, fmt.Errorf("giving PostgreSQL its directory: %w", err)
-		}
-	}
-	if err := s.initialise(credential, settings); err != nil {
+	if err := s.initialise(credential, settings(s.dir)); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(s.dir))
 	}
 	if err := s.run(); err != nil {
@@ -177,8 +192,11 @@ func startPostgres(settings []string) (*PostgresServer, error) {
 // initialise makes the files of a cluster and gives it a port that is free now.
 func (s *PostgresServer) initialise(credential *syscall.Credential, settings []string) error {
 	secret := filepath.Join(s.dir, "password")
-	if err := os.WriteFile(secret, []byte(postgresPassword+"\n"), 0o644); err != nil { // for a user that isn't this one
+	if err := os.WriteFile(secret, []byte(postgresPassword+"\n"), 0o600); err != nil {
 		return fmt.Errorf("writing PostgreSQL's password: %w", err)
+	}
+	if err := give(s.dir, credential); err != nil {
+		return fmt.Errorf("giving PostgreSQL its directory: %w", err)
 	}
 	initdb := exec.Command(filepath.Join(s.bin, "initdb"), "-D", filepath.Join(s.dir, "data"), "-U", "postgres",
 		"-A", "scram-sha-256", "--pwfile", secret, "-E", "UTF8", "--locale=C", "--no-sync")
@@ -206,6 +224,23 @@ func (s *PostgresServer) initialise(credential *syscall.Credential, settings []s
 	_, err = fmt.Fprintln(conf, strings.Join(lines, "\n"))
 	if err = errors.Join(err, conf.Close()); err != nil {
 		return fmt.Errorf("configuring PostgreSQL: %w", err)
+	}
+	return nil
+}
+
+// give makes a directory and the files in it the server's.
+func give(dir string, credential *syscall.Credential) error {
+	if credential == nil {
+		return nil
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil {
+		return err
+	}
+	for _, path := range append(files, dir) {
+		if err := os.Chown(path, int(credential.Uid), int(credential.Gid)); err != nil {
+			return err
+		}
 	}
 	return nil
 }

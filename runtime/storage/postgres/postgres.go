@@ -230,15 +230,24 @@ func (s *Store) Close(ctx context.Context) error {
 
 // flush waits for the disk where settlements, usage and audit did not.
 func (s *Store) flush(ctx context.Context) error {
-	if !s.unflushed.Load() || s.reason.Load() != nil {
+	if !s.unflushed.Load() || s.ready.Load() == nil || s.reason.Load() != nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	if _, err := s.pool.Exec(ctx, `SELECT pg_logical_emit_message(true, 'enigma', '')`); err != nil {
-		return fmt.Errorf("waiting for the server's disk: %w", err)
+	// A connection that lay idle may have gone meanwhile.
+	for try := 1; ; try++ {
+		err := s.once(ctx, *s.ready.Load(), func(ctx context.Context, c *pgx.Conn, _ string) error {
+			_, err := c.Exec(ctx, `SELECT pg_logical_emit_message(true, 'enigma', '')`)
+			return err
+		})
+		switch {
+		case err == nil:
+			return nil
+		case try == tries || !lost(err):
+			return fmt.Errorf("waiting for the server's disk: %w", err)
+		}
 	}
-	return nil
 }
 
 func closedError() error { return unavailable(ReasonClosed, os.ErrClosed) }
