@@ -1,0 +1,12 @@
+// Package resilient stands in front of a driver whose server may be away.
+//
+// Promise: every call has a time in which it is answered. When several in a row found
+// the server away, calls are refused at once, as storage.ErrUnavailable, until a probe of
+// its own has found it back: within a second of its return, and no request is held up to
+// find out. A client that goes away says nothing about the server.
+//
+// Settlements, usage and audit that were never sent are kept, in bounded memory, and sent
+// once the server is back: they are money. One that was sent and not answered isn't sent
+// again, since it may have been done: a reservation then stays spent, and a record is the
+// caller's to log. What is kept is lost with the process.
+package resilient

@@ -1,0 +1,89 @@
+package resilient
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+)
+
+// later holds calls that are owed, in the order of their making.
+type later struct {
+	most int
+	lost atomic.Int64
+
+	mu      sync.Mutex
+	waiting []owed
+}
+
+// owed is a call whose answer nobody needs.
+type owed func(ctx context.Context) error
+
+func (l *later) len() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.waiting)
+}
+
+func (l *later) add(o owed) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.waiting) >= l.most {
+		return false
+	}
+	l.waiting = append(l.waiting, o)
+	return true
+}
+
+// drop lets go of what waits, and tells how many those are.
+func (l *later) drop() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := len(l.waiting)
+	l.waiting = nil
+	l.lost.Add(int64(n))
+	return n
+}
+
+func (l *later) next() owed {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.waiting) == 0 {
+		l.waiting = nil
+		return nil
+	}
+	return l.waiting[0]
+}
+
+func (l *later) sent() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.waiting[0] = nil
+	l.waiting = l.waiting[1:]
+}
+
+// send sends what waits, until all is sent, one can't be sent or ctx has ended. What was
+// sent and not answered is lost: it may have been done. Only one may run at a time.
+func (l *later) send(ctx context.Context, s *Store) {
+	for o := l.next(); o != nil && ctx.Err() == nil; o = l.next() {
+		// One that is under way when ctx ends is waited for: its outcome must be known.
+		err := s.do(context.WithoutCancel(ctx), s.options.Timeout, o)
+		if err != nil && neverSent(err) {
+			return
+		}
+		if err != nil {
+			l.lost.Add(1)
+		}
+		l.sent()
+	}
+}
+
+// owe makes a call that is owed though ctx has ended, and keeps it for later if it can't
+// have been sent.
+func (s *Store) owe(ctx context.Context, o owed) error {
+	err := s.do(context.WithoutCancel(ctx), s.options.Timeout, o)
+	if err == nil || !neverSent(err) || !s.later.add(o) {
+		return err
+	}
+	s.wakeUp()
+	return nil
+}
