@@ -33,14 +33,9 @@ func (c cache) Put(ctx context.Context, t tenancy.ID, key string, value []byte, 
 		return storage.ErrBadEntry
 	}
 	n := c.s.namesOf(t)
-	index, entry := n.key("cache"), n.key("cached", key)
-	// The index names an entry for a minute longer than it lives, for replicas whose
-	// clocks differ.
-	now, life := time.Now().UnixMilli(), (ttl + time.Millisecond - 1).Milliseconds()
-	_, err := c.s.do(ctx, n, []string{index, entry},
-		[]string{"SET", entry, n.mark + string(value), "PX", strconv.FormatInt(life, 10)},
-		[]string{"ZADD", index, strconv.FormatInt(now+life, 10), entry},
-		[]string{"ZREMRANGEBYSCORE", index, "-inf", strconv.FormatInt(now-time.Minute.Milliseconds(), 10)})
+	life := (ttl + time.Millisecond - 1).Milliseconds()
+	_, err := c.s.run(ctx, n, putScript, []string{n.key("cache"), n.key("cached", key)},
+		n.mark, string(value), strconv.FormatInt(life, 10), strconv.FormatInt(time.Now().UnixMilli(), 10))
 	return err
 }
 
@@ -52,7 +47,7 @@ func (c cache) Clear(ctx context.Context, t tenancy.ID) error {
 	return c.s.unlinkListed(ctx, n, n.key("cache"))
 }
 
-// unlinkListed removes the keys that an index names, those that an entry put there
+// unlinkListed removes the keys that an index names, those put there
 // meanwhile too.
 func (s *Store) unlinkListed(ctx context.Context, n *names, index string) error {
 	for {

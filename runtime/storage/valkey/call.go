@@ -35,6 +35,7 @@ var (
 	dropScript    = load("drop")
 	pageScript    = load("page")
 	recordScript  = load("record")
+	putScript     = load("put")
 	callScript    = load("call")
 )
 

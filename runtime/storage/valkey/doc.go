@@ -3,7 +3,7 @@
 //
 // It promises one round trip a decision (a script that is atomic on the server), exact
 // windows and budgets, and bounded memory: all that it writes has a time to live, but
-// for sessions that are kept for ever and budgets that never end. All keys of a tenant
+// for sessions that are kept for ever, budgets that never end and a counter a tenant. All keys of a tenant
 // begin with statestore.KeyPrefix and lie in one slot; it sends only what
 // statestore.ACLRules allows, so a tenant's own login is enough. Each value carries its
 // tenant and each answer the mark of its call: what doesn't match is ErrForeign.

@@ -1,0 +1,153 @@
+package valkey_test
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	valkeygo "github.com/valkey-io/valkey-go"
+
+	"github.com/crispy-enigma/crispy-enigma/hack/servers"
+	"github.com/crispy-enigma/crispy-enigma/runtime/storage"
+	"github.com/crispy-enigma/crispy-enigma/runtime/storage/storagetest"
+	"github.com/crispy-enigma/crispy-enigma/runtime/storage/valkey"
+)
+
+func benchStore(b *testing.B) (*servers.RedisServer, *valkey.Store) {
+	b.Helper()
+	r := servers.Redis(b, servers.RedisOptions{})
+	return r, open(b, valkey.Options{URL: r.URL(allTenants(b, r), password)})
+}
+
+func BenchmarkChat(b *testing.B) {
+	_, s := benchStore(b)
+	storagetest.BenchmarkChat(b, s)
+}
+
+// parallel runs n calls over 64 goroutines and returns how many were made a second.
+func parallel(b *testing.B, n int, call func(worker, i int) error) float64 {
+	b.Helper()
+	var next atomic.Int64
+	var workers sync.WaitGroup
+	begin := time.Now()
+	for w := range 64 {
+		workers.Go(func() {
+			for i := next.Add(1); i <= int64(n); i = next.Add(1) {
+				if err := call(w, int(i)); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	workers.Wait()
+	return float64(n) / time.Since(begin).Seconds()
+}
+
+// BenchmarkTakeOverSet compares decisions of the limiter, on 1,000 keys, with a plain
+// SET of 600 bytes through the same client, in turns.
+func BenchmarkTakeOverSet(b *testing.B) {
+	r, s := benchStore(b)
+	plain, err := valkeygo.NewClient(valkeygo.ClientOption{
+		InitAddress: []string{r.Addr}, Username: "default", Password: servers.RedisAdmin, DisableCache: true, ForceSingleClient: true,
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer plain.Close()
+	const keys, turn = 1000, 20_000
+	ctx, id, value := context.Background(), tenant(b, "bench/acme"), strings.Repeat("x", 600)
+	set := func(_, i int) error {
+		return plain.Do(ctx, plain.B().Set().Key("set:"+strconv.Itoa(i%keys)).Value(value).Build()).Error()
+	}
+	take := func(windows ...storage.Window) func(int, int) error {
+		return func(_, i int) error {
+			_, err := s.Windows().Take(ctx, id, "key:"+strconv.Itoa(i%keys), windows, time.Now())
+			return err
+		}
+	}
+	long, burst := storage.Window{Name: "long", Limit: 60, Length: time.Minute}, storage.Window{Name: "burst", Limit: 10, Length: time.Second}
+	busy := storage.Window{Name: "busy", Limit: 1 << 20, Length: time.Minute}
+	one, two, unbounded := take(long), take(long, burst), take(busy)
+	var rates [4][]float64
+	for done := 0; done < b.N; done += turn {
+		for i, call := range []func(int, int) error{set, one, two, unbounded} {
+			rates[i] = append(rates[i], parallel(b, turn, call))
+		}
+	}
+	var middle [4]float64
+	for i := range rates {
+		slices.Sort(rates[i])
+		middle[i] = rates[i][len(rates[i])/2]
+	}
+	b.ReportMetric(middle[0], "set/s")
+	for i, name := range []string{"take", "take2", "takelong"} {
+		b.ReportMetric(middle[i+1], name+"/s")
+		b.ReportMetric(middle[i+1]/middle[0], name+"/set")
+	}
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(float64(runtime.GOMAXPROCS(0)), "cores")
+}
+
+// BenchmarkSessions fills the server with 100,000 sessions of 20 messages and tells what
+// one costs and how long it takes to read.
+func BenchmarkSessions(b *testing.B) {
+	const sessions, turns = 100_000, 10
+	r, s := benchStore(b)
+	ctx, id := context.Background(), tenant(b, "bench/acme")
+	owner := func(i int) storage.Owner { return storage.Owner{Caller: "key:" + strconv.Itoa(i%100)} }
+	question, answer := strings.Repeat("q", 100), strings.Repeat("a", 300)
+	used := func() int {
+		m := r.Do(b, "INFO", "memory")
+		text, err := m.ToString()
+		if err != nil {
+			b.Fatal(err)
+		}
+		_, rest, _ := strings.Cut(text, "used_memory:")
+		n, err := strconv.Atoi(strings.TrimSpace(rest[:strings.IndexByte(rest, '\n')]))
+		if err != nil {
+			b.Fatal(err)
+		}
+		return n
+	}
+	before, now := used(), time.Now()
+	appends := parallel(b, sessions*turns, func(_, i int) error {
+		at := now.Add(time.Duration(i) * time.Millisecond)
+		turn := []storage.Message{{Role: storage.RoleUser, Content: question, At: at}, {Role: storage.RoleAssistant, Content: answer, At: at.Add(time.Millisecond), Tokens: 70}}
+		n := i % sessions
+		return s.Sessions().Append(ctx, id, owner(n), fmt.Sprintf("0193a1c2-7d3e-7abc-8def-%012d", n), turn, storage.Keep{MaxMessages: 50, Retention: time.Hour})
+	})
+	cost := float64(used()-before) / sessions
+	b.ReportMetric(appends, "appends/s")
+	b.ReportMetric(cost, "B/session")
+	b.ReportMetric(cost-turns*400, "overhead-B/session")
+	var mu sync.Mutex
+	var took []time.Duration
+	b.ResetTimer()
+	for done := 0; done < b.N; done += 20_000 {
+		rate := parallel(b, 20_000, func(w, i int) error {
+			n := (i * 7919) % sessions
+			begin := time.Now()
+			got, err := s.Sessions().History(ctx, id, owner(n), fmt.Sprintf("0193a1c2-7d3e-7abc-8def-%012d", n), storage.Page{Limit: 20})
+			if err == nil && len(got) != 20 {
+				err = fmt.Errorf("%d messages", len(got))
+			}
+			mu.Lock()
+			took = append(took, time.Since(begin))
+			mu.Unlock()
+			return err
+		})
+		b.ReportMetric(rate, "histories/s")
+	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "p50-ms")
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
+	b.ReportMetric(0, "ns/op")
+}
