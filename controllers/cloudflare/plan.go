@@ -101,7 +101,8 @@ func differs(want, have Settings) string {
 	switch {
 	case want.Policies != nil && have.Policies != nil && !slices.Equal(flatten(want.Policies), flatten(have.Policies)):
 		return "its permissions differ"
-	case !want.ExpiresAt.IsZero() && !want.ExpiresAt.Equal(have.ExpiresAt):
+	// Cloudflare keeps whole seconds.
+	case !want.ExpiresAt.IsZero() && want.ExpiresAt.Unix() != have.ExpiresAt.Unix():
 		return "its expiry differs"
 	}
 	return ""

@@ -2,6 +2,7 @@ package cloudflare
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 )
 
@@ -48,6 +49,11 @@ type Secret string
 
 func (Secret) String() string   { return "[secret]" }
 func (Secret) GoString() string { return "[secret]" }
+
+// sendable tells whether the secret can stand in a header.
+func (s Secret) sendable() bool {
+	return s != "" && !strings.ContainsFunc(string(s), func(r rune) bool { return r <= ' ' || r > '~' })
+}
 
 // MarshalJSON writes no secret, so that no log and no status holds one.
 func (Secret) MarshalJSON() ([]byte, error) { return []byte(`"[secret]"`), nil }
@@ -108,7 +114,8 @@ const (
 	Create Verb = "create"
 	// Update changes settings in place.
 	Update Verb = "update"
-	// CreateIndex and DeleteIndex change one metadata index.
+	// CreateIndex and DeleteIndex change one metadata index. One that is there already, or
+	// isn't, is no error; an index that is there keeps its type.
 	CreateIndex Verb = "create-index"
 	DeleteIndex Verb = "delete-index"
 	// Delete removes the thing. One that isn't there is no error. A bucket that isn't empty

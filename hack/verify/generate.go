@@ -11,6 +11,8 @@ import (
 
 	apiextensions "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"sigs.k8s.io/yaml"
+
+	"github.com/crispy-enigma/crispy-enigma/hack/cloudflaretypes"
 )
 
 // generate makes every generated file of the repository at root anew, below out.
@@ -40,6 +42,13 @@ func generate(ctx context.Context, root, out string) error {
 		return errors.New("controller-gen wrote no CRD")
 	}
 	if err := copyToChart(root, out, crds); err != nil {
+		return err
+	}
+	wire, err := cloudflaretypes.Generate(root)
+	if err != nil {
+		return err
+	}
+	if err := write(out, cloudflaretypes.Target, wire); err != nil {
 		return err
 	}
 	return writeReference(out, crds)

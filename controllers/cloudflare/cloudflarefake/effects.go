@@ -36,6 +36,9 @@ func (w *World) do(s cloudflare.Step) (cloudflare.Thing, error) {
 		return cloudflare.Thing{}, nil
 	}
 	if e == nil {
+		if s.Verb == cloudflare.DeleteIndex {
+			return cloudflare.Thing{}, nil
+		}
 		return cloudflare.Thing{}, cloudflare.ErrNotFound
 	}
 	var err error
@@ -128,15 +131,13 @@ func (e *entry) update(s cloudflare.Step) error {
 }
 
 func (e *entry) changeIndex(s cloudflare.Step) error {
-	have, exists := e.Settings.MetadataIndexes[s.Property]
+	_, exists := e.Settings.MetadataIndexes[s.Property]
 	switch {
 	case s.Kind != cloudflare.Vectorize || s.Property == "":
 		return refused("no metadata index")
 	case s.Verb == cloudflare.DeleteIndex:
 		delete(e.Settings.MetadataIndexes, s.Property)
-	case exists && have == s.Type:
-	case exists:
-		return cloudflare.ErrNameTaken
+	case exists: // asking again is no error, and doesn't change its type
 	case !slices.Contains([]string{"string", "number", "boolean"}, s.Type):
 		return refused("metadata index of type %q", s.Type)
 	case len(e.Settings.MetadataIndexes) >= maxIndexes:
