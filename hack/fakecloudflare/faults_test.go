@@ -119,13 +119,8 @@ func wantTimeout(f fake) {
 		}
 		done <- err
 	}()
-	for len(f.s.Log()) == 0 { // the log is written before the server waits
-		select {
-		case err := <-done:
-			f.t.Errorf("the call ended with %v", err)
-			return
-		case <-time.After(time.Millisecond):
-		}
+	if _, err := f.s.Await(ctx, func(e fakecloudflare.Entry) bool { return e.Fault == "hang" }); err != nil {
+		f.t.Fatal(err)
 	}
 	cancel()
 	if err := <-done; err == nil {

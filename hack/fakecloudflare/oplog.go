@@ -1,6 +1,7 @@
 package fakecloudflare
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"time"
@@ -55,6 +56,8 @@ func (s *Server) note(c *call) {
 	}
 	c.entry.noted = true
 	s.log = append(s.log, c.entry)
+	close(s.noted)
+	s.noted = make(chan struct{})
 	if c.entry.Effect != "" {
 		select {
 		case s.changes <- struct{}{}:
@@ -71,6 +74,25 @@ func (s *Server) Log() []Entry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.log)
+}
+
+// Await waits until is says yes to an entry of the log, and gives the first such one.
+func (s *Server) Await(ctx context.Context, is func(Entry) bool) (Entry, error) {
+	for {
+		s.mu.Lock()
+		n, noted := slices.IndexFunc(s.log, is), s.noted
+		if n >= 0 {
+			e := s.log[n]
+			s.mu.Unlock()
+			return e, nil
+		}
+		s.mu.Unlock()
+		select {
+		case <-noted:
+		case <-ctx.Done():
+			return Entry{}, fmt.Errorf("waiting for a call: %w", ctx.Err())
+		}
+	}
 }
 
 // Calls is how many calls have come so far.

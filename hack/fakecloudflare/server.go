@@ -30,6 +30,7 @@ type Server struct {
 	violations []Violation
 	chat       func(ChatCall) Reply
 	changes    chan struct{}
+	noted      chan struct{} // closed and replaced whenever a call is noted
 }
 
 // New makes a server from its options, and its state from the state file if there is
@@ -52,7 +53,7 @@ func New(opts Options) (*Server, error) {
 	}
 	s := &Server{
 		opts: opts, now: opts.Now, accounts: map[string]*account{}, values: map[string]credential{},
-		budgets: map[string]*budget{}, chat: opts.Chat, changes: make(chan struct{}, 1),
+		budgets: map[string]*budget{}, chat: opts.Chat, changes: make(chan struct{}, 1), noted: make(chan struct{}),
 	}
 	if s.chat == nil {
 		s.chat = Echo
