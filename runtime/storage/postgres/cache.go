@@ -53,7 +53,7 @@ func (c cache) Put(ctx context.Context, t tenancy.ID, key string, value []byte, 
 func (c cache) Clear(ctx context.Context, t tenancy.ID) error {
 	for {
 		var n int64
-		err := c.s.do(ctx, t, repeats, func(ctx context.Context, conn *pgx.Conn, tag string) error {
+		err := c.s.doLong(ctx, t, repeats, func(ctx context.Context, conn *pgx.Conn, tag string) error {
 			gone, err := conn.Exec(ctx, `DELETE FROM enigma.cache WHERE (tenant, key) IN
 				(SELECT tenant, key FROM enigma.cache WHERE tenant = $1 LIMIT $2)`, tag, clearAtOnce)
 			n = gone.RowsAffected()

@@ -40,11 +40,20 @@ type call func(ctx context.Context, c *pgx.Conn, tag string) error
 
 // do runs f for a tenant on a connection of the pool. It returns soon after ctx ends.
 func (s *Store) do(ctx context.Context, t tenancy.ID, k kind, f call) error {
+	return s.within(ctx, s.timeout, t, k, f)
+}
+
+// doLong is do for what moves many rows.
+func (s *Store) doLong(ctx context.Context, t tenancy.ID, k kind, f call) error {
+	return s.within(ctx, longer*s.timeout, t, k, f)
+}
+
+func (s *Store) within(ctx context.Context, most time.Duration, t tenancy.ID, k kind, f call) error {
 	if err := s.admit(ctx, t); err != nil {
 		return err
 	}
 	tag := statestore.Tag(t.Identity())
-	limited, cancel := context.WithTimeout(ctx, s.timeout)
+	limited, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	for try := 1; ; try++ {
 		err := s.once(limited, tag, f)

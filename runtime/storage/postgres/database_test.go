@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -17,6 +18,9 @@ import (
 )
 
 const loginPassword = "ce-login-c4nary-0123456789"
+
+// patient is the timeout of tests that aren't about it: the machine may be busy.
+const patient = 20 * time.Second
 
 var verifier = sync.OnceValues(func() (string, error) { return statestore.PostgresVerifier(loginPassword) })
 
@@ -117,7 +121,7 @@ func (d *database) open(t testing.TB, id tenancy.ID, change ...func(*postgres.Op
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := postgres.Options{URL: url, MaxConns: d.maxConns}
+	o := postgres.Options{URL: url, MaxConns: d.maxConns, Timeout: patient}
 	for _, f := range change {
 		f(&o)
 	}
@@ -146,7 +150,7 @@ func (d *database) perTenant(t testing.TB) storage.Store {
 		if err != nil {
 			return nil, err
 		}
-		return postgres.Open(t.Context(), postgres.Options{URL: url, MaxConns: d.maxConns})
+		return postgres.Open(t.Context(), postgres.Options{URL: url, MaxConns: d.maxConns, Timeout: patient})
 	})
 	t.Cleanup(func() {
 		if err := s.Close(context.Background()); err != nil {

@@ -40,7 +40,7 @@ func TestADatabaseOfOnesOwn(t *testing.T) {
 	name, admin := server.Database(t)
 	id := newID(t, name)
 	// Two replicas come up at once.
-	stores := []*postgres.Store{open(t, postgres.Options{URL: admin}), open(t, postgres.Options{URL: admin})}
+	stores := []*postgres.Store{open(t, postgres.Options{Timeout: patient, URL: admin}), open(t, postgres.Options{Timeout: patient, URL: admin})}
 	var done sync.WaitGroup
 	for i, s := range stores {
 		done.Go(func() {
@@ -53,7 +53,7 @@ func TestADatabaseOfOnesOwn(t *testing.T) {
 	done.Wait()
 	furnish(t, stores[0], id, 3)
 
-	other := open(t, postgres.Options{URL: admin})
+	other := open(t, postgres.Options{Timeout: patient, URL: admin})
 	if _, err := other.Sessions().History(t.Context(), newID(t, "other"), owner, "s0", storage.Page{Limit: 9}); !errors.Is(err, postgres.ErrOtherTenant) {
 		t.Errorf("another tenant: got %v, want ErrOtherTenant", err)
 	}
@@ -122,7 +122,7 @@ func TestAPasswordChangesWithoutAGap(t *testing.T) {
 	}
 	var current atomic.Pointer[string]
 	current.Store(&first)
-	s := open(t, postgres.Options{URL: first, Current: func() (string, error) { return *current.Load(), nil }})
+	s := open(t, postgres.Options{Timeout: patient, URL: first, Current: func() (string, error) { return *current.Load(), nil }})
 	furnish(t, s, id, 1)
 
 	second, err := d.login(t.Context(), id, "b")
@@ -158,7 +158,7 @@ func TestALoginOfAnotherTenantIsNotTakenUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := open(t, postgres.Options{URL: mine, Current: func() (string, error) { return theirs, nil }})
+	s := open(t, postgres.Options{Timeout: patient, URL: mine, Current: func() (string, error) { return theirs, nil }})
 	if _, err := s.Sessions().History(t.Context(), a, owner, "s", storage.Page{Limit: 1}); !errors.Is(err, postgres.ErrOtherTenant) {
 		t.Errorf("got %v, want ErrOtherTenant", err)
 	}
@@ -245,9 +245,9 @@ func TestTheServersNameIsVerified(t *testing.T) {
 	}
 	for _, mode := range []string{"disable", "prefer", "require"} {
 		plain.RawQuery = "sslmode=" + mode
-		s := open(t, postgres.Options{URL: plain.String(), CA: ca})
+		s := open(t, postgres.Options{Timeout: patient, URL: plain.String(), CA: ca})
 		furnish(t, s, id, 1)
-		wrong := open(t, postgres.Options{URL: plain.String(), CA: otherCA(t)})
+		wrong := open(t, postgres.Options{Timeout: patient, URL: plain.String(), CA: otherCA(t)})
 		if _, err := wrong.Sessions().History(t.Context(), id, owner, "s0", storage.Page{Limit: 1}); !errors.Is(err, storage.ErrUnavailable) {
 			t.Errorf("%s, signed by another: got %v, want ErrUnavailable", mode, err)
 		}

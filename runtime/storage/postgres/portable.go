@@ -54,7 +54,7 @@ func (p portable) Dump(ctx context.Context, t tenancy.ID, from string, yield fun
 	for ; part < len(parts); part, after = part+1, nil {
 		for {
 			var found []placed
-			err := p.s.do(ctx, t, reads, func(ctx context.Context, c *pgx.Conn, tag string) (err error) {
+			err := p.s.doLong(ctx, t, reads, func(ctx context.Context, c *pgx.Conn, tag string) (err error) {
 				found, err = parts[part](ctx, c, tag, after)
 				return err
 			})
@@ -198,7 +198,7 @@ func (p portable) Load(ctx context.Context, t tenancy.ID, records []storage.Reco
 	if len(records) == 0 {
 		return nil
 	}
-	return p.s.do(ctx, t, repeats, func(ctx context.Context, c *pgx.Conn, tag string) error {
+	return p.s.doLong(ctx, t, repeats, func(ctx context.Context, c *pgx.Conn, tag string) error {
 		// A batch outside of a transaction is one.
 		batch := &pgx.Batch{}
 		for _, r := range records {
@@ -240,7 +240,7 @@ func (p portable) Erase(ctx context.Context, t tenancy.ID) (int, error) {
 	total := 0
 	for more := true; more; {
 		var n int
-		err := p.s.do(ctx, t, repeats, func(ctx context.Context, c *pgx.Conn, tag string) error {
+		err := p.s.doLong(ctx, t, repeats, func(ctx context.Context, c *pgx.Conn, tag string) error {
 			return c.QueryRow(ctx, `SELECT sessions, more FROM enigma.erase($1, $2)`, tag, pruneAtOnce).Scan(&n, &more)
 		})
 		if err != nil {

@@ -22,7 +22,10 @@ const (
 	// DefaultMaxConns is how many connections a process opens at most.
 	DefaultMaxConns = 8
 	// DefaultTimeout is how long a call waits for the server.
-	DefaultTimeout = 2 * time.Second
+	DefaultTimeout = time.Second
+	// longer is by how much more the parts of an expiry, a dump, a load or an erasure may
+	// take: they move many rows.
+	longer = 10
 )
 
 // Options of the driver.
@@ -38,7 +41,9 @@ type Options struct {
 	CA []byte
 	// MaxConns bounds the connections of this process. 0 is DefaultMaxConns.
 	MaxConns int
-	// Timeout bounds each statement, or each part of a long call. 0 is DefaultTimeout.
+	// Timeout bounds each call, ten times it each part of an expiry, a dump, a load or an
+	// erasure. It also is how soon calls work again after a network that swallowed them.
+	// 0 is DefaultTimeout.
 	Timeout time.Duration
 	// Logger tells when the server goes and comes. nil is none.
 	Logger *slog.Logger

@@ -81,7 +81,7 @@ func (s sessions) Expire(ctx context.Context, t tenancy.ID, before time.Time) (i
 // batch runs a function that tells how many rows it removed. Tried again, it tells of what
 // the last try removed.
 func (s sessions) batch(ctx context.Context, t tenancy.ID, sql string, args ...any) (n int, err error) {
-	err = s.s.do(ctx, t, repeats, func(ctx context.Context, c *pgx.Conn, tag string) error {
+	err = s.s.doLong(ctx, t, repeats, func(ctx context.Context, c *pgx.Conn, tag string) error {
 		return c.QueryRow(ctx, sql, append([]any{tag}, args...)...).Scan(&n)
 	})
 	return n, err
