@@ -58,6 +58,7 @@ type names struct {
 	// mark is the tag in 16 bytes, as values carry it.
 	mark   string
 	prefix string
+	takes  takes
 }
 
 func (s *Store) namesOf(t tenancy.ID) *names {
@@ -66,9 +67,9 @@ func (s *Store) namesOf(t tenancy.ID) *names {
 	}
 	tag := statestore.Tag(t.Identity())
 	mark, _ := hex.DecodeString(tag) // Tag is hexadecimal
-	n := &names{tag, string(mark), statestore.KeyPrefix(tag)}
-	s.names.Store(t.Identity(), n)
-	return n
+	// All callers of a tenant share one.
+	n, _ := s.names.LoadOrStore(t.Identity(), &names{tag: tag, mark: string(mark), prefix: statestore.KeyPrefix(tag)})
+	return n.(*names)
 }
 
 // key spells a key of the tenant. Each part carries its length, so no choice of parts

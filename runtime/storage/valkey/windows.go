@@ -14,39 +14,35 @@ import (
 // differ.
 const windowSlack = time.Minute
 
+// maxLength is the longest window whose nanoseconds a script counts exactly: 2^53 of
+// them are 104 days.
+const maxLength = 100 * 24 * time.Hour
+
 type windows struct{ s *Store }
 
 func (w windows) Take(ctx context.Context, t tenancy.ID, key string, windows []storage.Window, now time.Time) (storage.Taken, error) {
 	if err := w.s.admit(ctx, t); err != nil {
 		return storage.Taken{}, err
 	}
-	bounding, keys, args := w.s.arguments(t, key, windows, now)
+	n, second, nano := w.s.namesOf(t), secondOf(now), strconv.Itoa(now.Nanosecond())
+	bounding, keys := n.windows(key, windows)
 	if len(bounding) == 0 {
 		return storage.Taken{OK: true, Remaining: math.MaxInt}, nil
 	}
+	args := append(make([]string, 0, 3+3*len(bounding)), second, nano, strconv.Itoa(len(bounding)))
 	for _, b := range bounding {
-		// A length beyond a century is as good as one: distances of times stay exact.
-		ttl := min(b.Length, 100*365*24*time.Hour)/time.Millisecond + windowSlack/time.Millisecond + 1
-		args = append(args, strconv.Itoa(b.Limit), strconv.FormatInt(int64(b.Length), 10), strconv.FormatInt(int64(ttl), 10))
+		ttl := (b.Length + windowSlack).Milliseconds() + 1
+		args = append(args, strconv.Itoa(b.Limit), strconv.FormatInt(int64(b.Length), 10), strconv.FormatInt(ttl, 10))
 	}
-	reply, err := w.s.run(ctx, w.s.namesOf(t), takeScript, keys, args...)
-	if err != nil {
-		return storage.Taken{}, err
-	}
-	numbers := make([]int64, len(reply))
-	for i := range reply {
-		if numbers[i], err = reply[i].AsInt64(); err != nil {
-			return storage.Taken{}, unreadable(err)
-		}
-	}
-	return taken(bounding, numbers), nil
+	return w.s.take(ctx, n, &taking{windows: bounding, keys: keys, args: args, done: make(chan taken, 1)})
 }
 
-// taken reads the script's numbers: which window refuses, if one does, and either for
-// how long or, for each window, how many takes it had and by how much now was late.
-func taken(windows []storage.Window, numbers []int64) storage.Taken {
+// readTaken reads the numbers of one take and tells how many they were: which window
+// refuses, if one does, and either for how long or, for each window, how many takes it
+// had and by how much now was late.
+func readTaken(windows []storage.Window, numbers []int64) (storage.Taken, int) {
 	if by := numbers[0]; by > 0 {
-		return storage.Taken{Tightest: windows[by-1].Name, RetryAfter: time.Duration(numbers[1]), Reset: time.Duration(numbers[2])}
+		return storage.Taken{Tightest: windows[by-1].Name, RetryAfter: time.Duration(numbers[1]), Reset: time.Duration(numbers[2])}, 3
 	}
 	t := storage.Taken{OK: true, Remaining: math.MaxInt}
 	for i, w := range windows {
@@ -55,30 +51,34 @@ func taken(windows []storage.Window, numbers []int64) storage.Taken {
 			t.Remaining, t.Reset, t.Tightest = left, reset, w.Name
 		}
 	}
-	return t
+	return t, 1 + 2*len(windows)
 }
 
 func (w windows) Return(ctx context.Context, t tenancy.ID, key string, windows []storage.Window, at time.Time) error {
 	if t.IsZero() {
 		return storage.ErrNoTenant
 	}
-	bounding, keys, args := w.s.arguments(t, key, windows, at)
+	n := w.s.namesOf(t)
+	bounding, keys := n.windows(key, windows)
 	if len(bounding) == 0 {
 		return nil
 	}
-	return w.s.owed(ctx, w.s.namesOf(t), returnScript, keys[1:], args...)
+	return w.s.owed(ctx, n, returnScript, keys, n.mark, secondOf(at), strconv.Itoa(at.Nanosecond()))
 }
 
-// arguments leaves out windows without a bound.
-func (s *Store) arguments(t tenancy.ID, key string, windows []storage.Window, at time.Time) (bounding []storage.Window, keys, args []string) {
-	n := s.namesOf(t)
-	keys = append(make([]string, 0, 1+len(windows)), n.key("windows"))
+// windows leaves out those without a bound. A longer length than
+// maxLength counts as that.
+func (n *names) windows(key string, windows []storage.Window) (bounding []storage.Window, keys []string) {
+	bounding, keys = make([]storage.Window, 0, len(windows)), make([]string, 0, len(windows))
 	for _, w := range windows {
 		if w.Limit > 0 && w.Length > 0 {
-			bounding = append(bounding, w)
-			keys = append(keys, n.key("window", key, w.Name))
+			w.Length = min(w.Length, maxLength)
+			bounding, keys = append(bounding, w), append(keys, n.key("window", key, w.Name))
 		}
 	}
-	second := min(max(0, at.Unix()), math.MaxUint32)
-	return bounding, keys, append(make([]string, 0, 3+3*len(windows)), n.mark, strconv.FormatInt(second, 10), strconv.Itoa(at.Nanosecond()))
+	return bounding, keys
+}
+
+func secondOf(t time.Time) string {
+	return strconv.FormatInt(min(max(0, t.Unix()), math.MaxUint32), 10)
 }

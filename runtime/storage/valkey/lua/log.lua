@@ -4,7 +4,7 @@
 -- which would lose nanoseconds; only their distances do. Short logs are read and
 -- written whole, long ones only at their ends.
 local HEADER, SMALL = 24, 24 + 8 * 128
-local tenant, second, nano = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local tenant, second, nano = ARGV[2], 0, 0
 
 local function open(key)
   local log = {key = key, first = 0, n = 0, listed = 0, tail = '', whole = true}
@@ -59,4 +59,35 @@ local function save(log, listed, ttl)
     end
     redis.call('PEXPIRE', log.key, ttl)
   end
+end
+
+local function late(log)
+  if log.n == 0 then return 0 end
+  return math.max(0, -ago(log, log.n - 1))
+end
+
+-- advance drops the takes that have run out. If the clock was set back by more than
+-- the window, all count as made now.
+local function advance(log, length, now)
+  local behind = late(log)
+  if behind > length then
+    log.bytes = string.rep('\0', HEADER) .. string.rep(now, log.n)
+    log.first, log.whole, log.changed, behind = 0, true, true, 0
+  end
+  while log.n > 0 and ago(log, 0) + behind >= length do
+    log.first, log.n, log.changed = log.first + 1, log.n - 1, true
+  end
+end
+
+-- list has the index name a log for longer than it lives, so that it is written seldom.
+local function list(index, log)
+  local seconds = math.ceil(log.ttl / 1000)
+  if second + seconds <= log.listed then return log.listed end
+  local listed = math.min(second + 2 * seconds, 4294967295)
+  redis.call('ZADD', index, listed, log.key)
+  redis.call('ZREMRANGEBYSCORE', index, '-inf', '(' .. second)
+  if redis.call('PTTL', index) < 2 * log.ttl then
+    redis.call('PEXPIRE', index, 2 * log.ttl)
+  end
+  return listed
 end

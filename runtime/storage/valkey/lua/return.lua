@@ -1,6 +1,7 @@
 -- KEYS: a log a window. Removes the take of the given time. A take that came late was
 -- put down at the time of the one before it, so the first that isn't earlier stands
 -- for it.
+second, nano = tonumber(ARGV[3]), tonumber(ARGV[4])
 for _, key in ipairs(KEYS) do
   local log, err = open(key)
   if err then return err end
