@@ -6,4 +6,8 @@
 // is called and settled with what was really used, exactly once, though the client
 // went away; parallel requests never overdraw a budget beyond what one call's
 // estimate was short of. Retry-After is honest.
+//
+// While the store is away no budget can be reserved, so requests are refused with 503,
+// at no cost. Until then rates are counted in this process, by its share of the limits, or
+// refused at once, as the tenant's document says.
 package limits

@@ -2,6 +2,7 @@ package limits
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/crispy-enigma/crispy-enigma/runtime/httpapi"
 	"github.com/crispy-enigma/crispy-enigma/runtime/storage"
+	"github.com/crispy-enigma/crispy-enigma/runtime/storage/ledger"
 	"github.com/crispy-enigma/crispy-enigma/runtime/tenancy"
 )
 
@@ -23,14 +25,20 @@ type Options struct {
 	// Unpriced is called for each call of a model whose price is unknown: it counts
 	// as free of charge, which somebody should hear of.
 	Unpriced func(tenancy.ID, string)
+	// Local is called for each request whose rate was decided in this process alone,
+	// since the store is away.
+	Local func(tenancy.ID)
 }
 
 // Gate is the one choke point of limits and budgets.
 type Gate struct {
 	windows storage.Windows
 	budgets storage.Budgets
-	opts    Options
-	plans   sync.Map // tenancy.ID → *plan
+	// local counts while the store is away. What was taken there isn't counted in the
+	// store when it is back: for the length of a window a caller may have both.
+	local *ledger.Windows
+	opts  Options
+	plans sync.Map // tenancy.ID → *plan
 }
 
 // New makes a Gate that counts in the given store.
@@ -44,7 +52,10 @@ func New(w storage.Windows, b storage.Budgets, opts Options) *Gate {
 	if opts.Unpriced == nil {
 		opts.Unpriced = func(tenancy.ID, string) {}
 	}
-	return &Gate{windows: w, budgets: b, opts: opts}
+	if opts.Local == nil {
+		opts.Local = func(tenancy.ID) {}
+	}
+	return &Gate{windows: w, budgets: b, local: ledger.NewWindows(false), opts: opts}
 }
 
 // Ask is what a call may cost at most.
@@ -69,7 +80,7 @@ func (g *Gate) Admit(ctx context.Context, c httpapi.Call, ask Ask) (*Admission, 
 	if err != nil {
 		return nil, err
 	}
-	taken, err := g.take(ctx, c, r, now)
+	taken, r, err := g.take(ctx, c, r, now)
 	if err != nil {
 		return nil, err
 	}
@@ -109,20 +120,27 @@ func (g *Gate) ratesOf(ctx context.Context, p *plan) (rates, error) {
 	return p.windows, nil
 }
 
-func (g *Gate) take(ctx context.Context, c httpapi.Call, r rates, now time.Time) (storage.Taken, error) {
+// take takes from the store's windows or, while it is away, from this process's, and
+// returns the rates that it took from.
+func (g *Gate) take(ctx context.Context, c httpapi.Call, r rates, now time.Time) (storage.Taken, rates, error) {
 	if len(r.windows) == 0 {
-		return storage.Taken{OK: true}, nil
+		return storage.Taken{OK: true}, r, nil
 	}
 	taken, err := g.windows.Take(ctx, c.Tenant.ID, c.Caller.ID(), r.windows, now)
+	if r.local != nil && errors.Is(err, storage.ErrUnavailable) {
+		r, err = *r.local, nil
+		taken = g.local.Take(c.Tenant.ID, c.Caller.ID(), r.windows, now)
+		g.opts.Local(c.Tenant.ID)
+	}
 	if err != nil {
-		return taken, fmt.Errorf("taking from the rate windows: %w", err)
+		return taken, r, fmt.Errorf("taking from the rate windows: %w", err)
 	}
 	if taken.OK {
-		return taken, nil
+		return taken, r, nil
 	}
 	setRateHeaders(c.Out, r, taken, now)
 	wait := seconds(taken.RetryAfter)
-	return taken, &httpapi.Error{
+	return taken, r, &httpapi.Error{
 		Status: http.StatusTooManyRequests, Code: "rate_limited",
 		Message:    "too many requests; wait " + strconv.FormatInt(wait, 10) + " s and try again",
 		RetryAfter: taken.RetryAfter,
@@ -134,7 +152,13 @@ func (g *Gate) giveBack(ctx context.Context, c httpapi.Call, r rates, taken stor
 	if len(r.windows) == 0 {
 		return
 	}
-	if err := g.windows.Return(context.WithoutCancel(ctx), c.Tenant.ID, c.Caller.ID(), r.windows, now); err != nil {
+	var err error
+	if r.isLocal {
+		g.local.Return(c.Tenant.ID, c.Caller.ID(), r.windows, now)
+	} else {
+		err = g.windows.Return(context.WithoutCancel(ctx), c.Tenant.ID, c.Caller.ID(), r.windows, now)
+	}
+	if err != nil {
 		g.opts.Logger.Warn("returning a rate take", "tenant", c.Tenant.ID.String(), "trace_id", c.TraceID, "error", err)
 	} else {
 		taken.Remaining++

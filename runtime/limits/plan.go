@@ -1,6 +1,7 @@
 package limits
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -51,16 +52,19 @@ type plan struct {
 type rates struct {
 	windows []storage.Window
 	policy  string
+	// local are this process's own, in force while the store is away; nil is none.
+	local   *rates
+	isLocal bool
 }
 
 func newPlan(t *tenancy.Tenant, now time.Time) *plan {
 	cfg := t.Config
 	p := &plan{tenant: t, day: unixDay(now), limits: budgetLimits(cfg, now), prices: ai.NewPrices(cfg.Models.Prices)}
 	windows := rateWindows(cfg.Limits.Requests)
-	p.windows = newRates(windows)
+	p.windows = withLocal(windows, cfg.Limits.Requests)
 	if cfg.Budget.OnExceeded == tenantconfig.BudgetThrottle && cfg.Budget.MonthlyMicroUSD > 0 {
 		p.throttles = true
-		p.throttled = newRates(throttle(windows))
+		p.throttled = withLocal(throttle(windows), cfg.Limits.Requests)
 	}
 	return p
 }
@@ -107,6 +111,25 @@ func newRates(windows []storage.Window) rates {
 		b.WriteString(strconv.Quote(w.Name) + ";q=" + strconv.Itoa(w.Limit) + ";w=" + strconv.FormatInt(seconds(w.Length), 10))
 	}
 	return rates{windows: windows, policy: b.String()}
+}
+
+// withLocal are the rates and, unless the tenant would rather be refused, those of one
+// process while the store is away: its share of each limit, rounded down, so that all
+// processes together allow no more than the limit. A share is never less than 1: where
+// there are more processes than takes, each allows one.
+func withLocal(windows []storage.Window, q tenantconfig.RequestLimits) rates {
+	r := newRates(windows)
+	if q.OnStoreFailure == tenantconfig.FailDeny {
+		return r
+	}
+	shares := slices.Clone(windows)
+	for i := range shares {
+		shares[i].Limit = max(1, shares[i].Limit/max(1, q.Replicas))
+	}
+	local := newRates(shares)
+	local.isLocal = true
+	r.local = &local
+	return r
 }
 
 func (r rates) find(name string) storage.Window {
