@@ -124,3 +124,21 @@ func (p *pieces) write(b []byte) bool {
 	}
 	return p.flush.Flush() == nil && more
 }
+
+// paged cuts one page out of a list by page and per_page.
+func paged[T any](c *call, all []T, size, most int) answer {
+	q := c.r.URL.Query()
+	number := 1
+	if n, err := strconv.Atoi(q.Get("page")); err == nil && n > 0 {
+		number = n
+	}
+	if n, err := strconv.Atoi(q.Get("per_page")); err == nil && n > 0 {
+		size = min(n, most)
+	}
+	from := min((number-1)*size, len(all))
+	shown := all[from:min(from+size, len(all))]
+	if shown == nil {
+		shown = []T{}
+	}
+	return page(shown, map[string]any{"page": number, "per_page": size, "count": len(shown), "total_count": len(all), "total_pages": (len(all) + size - 1) / size})
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -152,10 +153,10 @@ func TestTheNthCallFails(t *testing.T) {
 func TestATestDecidesOnEachCall(t *testing.T) {
 	t.Parallel()
 	f := start(t, fakecloudflare.Options{})
-	crashed := 0
+	var crashed atomic.Int32
 	f.s.OnCall(func(c fakecloudflare.Call) *fakecloudflare.Fault {
 		if c.Operation == makeNamespace && strings.Contains(string(c.Body), "doomed") && c.Kind == "kv" && c.Token != "" {
-			return &fakecloudflare.Fault{Cut: true, After: true, Do: func() { crashed++ }}
+			return &fakecloudflare.Fault{Cut: true, After: true, Do: func() { crashed.Add(1) }}
 		}
 		return nil
 	})
@@ -164,8 +165,8 @@ func TestATestDecidesOnEachCall(t *testing.T) {
 		resp.Body.Close()
 		t.Error("the doomed call was answered")
 	}
-	if crashed != 1 || f.s.State(account).Count("kv") != 2 {
-		t.Errorf("crashed %d times, %d namespaces", crashed, f.s.State(account).Count("kv"))
+	if crashed.Load() != 1 || f.s.State(account).Count("kv") != 2 {
+		t.Errorf("crashed %d times, %d namespaces", crashed.Load(), f.s.State(account).Count("kv"))
 	}
 	f.s.OnCall(nil)
 	namespace(f, "doomed no more")

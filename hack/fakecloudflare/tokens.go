@@ -1,13 +1,9 @@
 package fakecloudflare
 
 import (
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"net/http"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -58,35 +54,6 @@ func (t *token) status(now time.Time) string {
 		return "disabled"
 	}
 	return t.Status
-}
-
-// may tells whether the token has one of the groups on the whole account.
-func (t *token) may(account string, groups []string, _ time.Time) bool {
-	return t.allows("com.cloudflare.api.account."+account, groups)
-}
-
-func (t *token) allows(resource string, groups []string) bool {
-	allowed := false
-	for _, p := range t.Policies {
-		if !covers(p.Resources, resource) {
-			continue
-		}
-		if slices.ContainsFunc(p.Groups, func(g groupRef) bool { return slices.Contains(groups, groupNames[g.ID]) }) {
-			if p.Effect == "deny" {
-				return false
-			}
-			allowed = true
-		}
-	}
-	return allowed
-}
-
-func covers(resources map[string]any, resource string) bool {
-	_, exact := resources[resource]
-	if kind := strings.TrimSuffix(resource, resource[strings.LastIndex(resource, ".")+1:]); !exact {
-		_, exact = resources[kind+"*"]
-	}
-	return exact
 }
 
 var tokenOperations = []operation{
@@ -294,37 +261,4 @@ func rollToken(c *call) answer {
 	c.s.values[i.Value.Value] = credential{account: c.acct.ID, token: &i.Value}
 	c.did("update", i.Key, i.Value.Name)
 	return ok(i.Value.Value)
-}
-
-func random(n int) string {
-	b := make([]byte, n)
-	_, _ = rand.Read(b) // never fails
-	return hex.EncodeToString(b)
-}
-
-func hexID() string  { return random(16) }
-func secret() string { return "cfat_" + random(24) }
-
-// s3Secret is the S3 secret of a token.
-func s3Secret(value string) string {
-	sum := sha256.Sum256([]byte(value))
-	return hex.EncodeToString(sum[:])
-}
-
-// paged cuts one page out of a list by page and per_page.
-func paged[T any](c *call, all []T, size, most int) answer {
-	q := c.r.URL.Query()
-	number := 1
-	if n, err := strconv.Atoi(q.Get("page")); err == nil && n > 0 {
-		number = n
-	}
-	if n, err := strconv.Atoi(q.Get("per_page")); err == nil && n > 0 {
-		size = min(n, most)
-	}
-	from := min((number-1)*size, len(all))
-	shown := all[from:min(from+size, len(all))]
-	if shown == nil {
-		shown = []T{}
-	}
-	return page(shown, map[string]any{"page": number, "per_page": size, "count": len(shown), "total_count": len(all), "total_pages": (len(all) + size - 1) / size})
 }
