@@ -72,6 +72,8 @@ type world struct {
 	reserved map[counterName]int64
 	open     []openReservation
 	calls    map[counterName]int64
+	cached   map[counterName]string
+	audit    map[string][]storage.AuditRecord
 }
 
 type openReservation struct {
@@ -90,11 +92,13 @@ func tenantsApart(t rapid.TB, s storage.Store) {
 			sessions: map[sessionName][]storage.Message{}, updated: map[sessionName]time.Time{},
 			windows: map[counterName]*modelWindow{}, used: map[counterName]int64{},
 			reserved: map[counterName]int64{}, calls: map[counterName]int64{},
+			cached: map[counterName]string{}, audit: map[string][]storage.AuditRecord{},
 		}
 		w.tenants, w.callers, w.names = spelling(rapid.SampledFrom(separators).Draw(t, "separator"))
 		t.Repeat(map[string]func(*rapid.T){
 			"append": w.append, "history": w.history, "delete": w.delete, "list": w.list, "expire": w.expire,
 			"take": w.take, "reserve": w.reserve, "settle": w.settle, "spent": w.spent, "use": w.use, "sum": w.sum,
+			"put": w.put, "get": w.get, "clear": w.clear, "record": w.record, "records": w.records, "move": w.move, "erase": w.erase,
 		})
 		w.readAll(t)
 	})
