@@ -334,7 +334,8 @@ type Vectorize struct {
 type Cloudflare struct {
 	// AccountID is the account, 32 hexadecimal digits.
 	AccountID string `json:"accountID,omitempty"`
-	// API replaces https://api.cloudflare.com, S3 https://<account>.r2.cloudflarestorage.com.
+	// API replaces https://api.cloudflare.com/client/v4, S3
+	// https://<account>.r2.cloudflarestorage.com.
 	API string `json:"api,omitempty"`
 	S3  string `json:"s3,omitempty"`
 	// CredentialsFile is the name, beside this document, of the file with the API token.

@@ -275,14 +275,17 @@ type GatewayRateLimit struct {
 }
 
 // APITokenSettings are an API token's settings.
+//
+// +kubebuilder:validation:XValidation:rule="(has(self.permissions) && self.permissions.size() > 0) || (has(self.buckets) && self.buckets.size() > 0)",message="spec.apiToken lets the token do nothing; name permissions or buckets"
 type APITokenSettings struct {
-	// permissions by Cloudflare's name, for example "Workers AI Read".
-	// +kubebuilder:validation:MinItems=1
+	// permissions for the whole account, by Cloudflare's name, for example "Workers AI
+	// Read". Default: none; then buckets must be named.
 	// +kubebuilder:validation:MaxItems=32
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=128
 	// +listType=set
-	Permissions []string `json:"permissions"`
+	// +optional
+	Permissions []string `json:"permissions,omitempty"`
 	// buckets are the R2 buckets that the token may read and write objects of, by the
 	// name of their CloudflareBinding in the same namespace. Default: none.
 	// +kubebuilder:validation:MaxItems=16

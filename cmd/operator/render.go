@@ -36,7 +36,7 @@ func parseRenderFlags(args []string, notes io.Writer) (renderFlags, error) {
 	set := flag.NewFlagSet("operator render", flag.ContinueOnError)
 	set.SetOutput(notes)
 	add := func(path string) error { f.files = append(f.files, path); return nil }
-	set.Func("f", "manifest with the Tenant and, if it names them, its TenantClass, CloudflareAccount and Secrets; - is standard input; may be repeated", add)
+	set.Func("f", "manifest with the Tenant and, if it names them, its TenantClass, CloudflareAccount, CloudflareBindings and Secrets; - is standard input; may be repeated", add)
 	set.Func("class", "manifest with the TenantClass, the same as another -f", add)
 	set.StringVar(&f.name, "tenant", "", "name of the Tenant, where the manifests hold several")
 	set.StringVar(&f.out, "o", "", "directory to write to, made if need be; default: print the document")

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/crispy-enigma/crispy-enigma/api/v1alpha1"
+	"github.com/crispy-enigma/crispy-enigma/controllers/account"
 	"github.com/crispy-enigma/crispy-enigma/controllers/tenant/resources"
 )
 
@@ -20,8 +21,15 @@ const minKeyLength = 32
 
 // credentials is what the Tenant's spec names and the cluster holds.
 type credentials struct {
-	account       *resources.Account
-	upstreamToken string
+	// account is nil unless the Tenant uses something of it; then owner is its object.
+	account *resources.Account
+	owner   *v1alpha1.CloudflareAccount
+	// upstreamToken is of the model server, cloudflareToken with its id of the account.
+	upstreamToken   string
+	cloudflareToken string
+	tokenID         string
+	// bindings that can be used, by role.
+	bindings map[v1alpha1.BindingRole]*v1alpha1.CloudflareBinding
 	// referenced keys by name.
 	referenced map[string]string
 }
@@ -32,12 +40,12 @@ func (r *Reconciler) readCredentials(ctx context.Context, o *observed) (credenti
 	out := credentials{referenced: map[string]string{}}
 	var missing *verdict
 	var err error
-	// By type, not by what is named: an account stays named when another upstream takes
-	// over, and its token is for Cloudflare alone.
-	switch upstream := o.tenant.Spec.Upstream; {
-	case upstream.Type == v1alpha1.UpstreamWorkersAI && upstream.AccountRef != nil:
+	// By what is used, not by what is named: an account stays named when another upstream
+	// takes over, and its token is for Cloudflare alone.
+	if resources.UsesAccount(o.tenant) {
 		missing, err = r.readAccount(ctx, o, &out)
-	case upstream.Type == v1alpha1.UpstreamOpenAI && upstream.CredentialsSecretRef != nil:
+	}
+	if upstream := o.tenant.Spec.Upstream; missing == nil && err == nil && upstream.Type == v1alpha1.UpstreamOpenAI && upstream.CredentialsSecretRef != nil {
 		out.upstreamToken, missing, err = r.readToken(ctx, o.tenant.Namespace, *upstream.CredentialsSecretRef, "spec.upstream.credentialsSecretRef")
 	}
 	if missing != nil || err != nil {
@@ -60,8 +68,8 @@ func (r *Reconciler) readAccount(ctx context.Context, o *observed, out *credenti
 		return lacking(v1alpha1.ReasonAccountNotFound, fmt.Sprintf(
 			"spec.upstream.accountRef: the operator doesn't watch namespace %q; name a CloudflareAccount in a namespace that it watches", key.Namespace)), nil
 	}
-	var account v1alpha1.CloudflareAccount
-	err := r.Client.Get(ctx, key, &account)
+	var owner v1alpha1.CloudflareAccount
+	err := r.Client.Get(ctx, key, &owner)
 	switch {
 	case apierrors.IsNotFound(err):
 		return lacking(v1alpha1.ReasonAccountNotFound, fmt.Sprintf(
@@ -69,7 +77,9 @@ func (r *Reconciler) readAccount(ctx context.Context, o *observed, out *credenti
 	case err != nil:
 		return nil, fmt.Errorf("reading CloudflareAccount %s: %w", key, err)
 	}
-	allowed, err := r.accountAllows(ctx, &account, o.tenant.Namespace)
+	allowed, err := account.Allows(&owner, o.tenant.Namespace, func() (map[string]string, error) {
+		return r.labelsOf(ctx, o.tenant.Namespace)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -78,30 +88,23 @@ func (r *Reconciler) readAccount(ctx context.Context, o *observed, out *credenti
 		return lacking(v1alpha1.ReasonAccountNotAllowed, fmt.Sprintf(
 			"spec.upstream.accountRef: CloudflareAccount %s isn't for namespace %q; its owner can allow it in spec.allowedNamespaces", key, o.tenant.Namespace)), nil
 	}
-	out.account = &resources.Account{ID: account.Spec.AccountID, GatewayID: account.Spec.GatewayID, Endpoint: account.Spec.Endpoint}
+	out.owner = &owner
+	out.account = &resources.Account{
+		ID: owner.Spec.AccountID, Endpoint: owner.Spec.Endpoint, API: owner.Spec.APIEndpoint, S3: owner.Spec.S3Endpoint,
+	}
+	if mints(&owner) {
+		return nil, nil
+	}
+	// One token for all, which can do all that the account's can.
 	var missing *verdict
-	out.upstreamToken, missing, err = r.readToken(ctx, key.Namespace, account.Spec.Credentials.SecretRef,
+	out.cloudflareToken, missing, err = r.readToken(ctx, key.Namespace, owner.Spec.Credentials.SecretRef,
 		fmt.Sprintf("CloudflareAccount %s, spec.credentials.secretRef", key))
+	out.tokenID = owner.Status.TokenID
 	return missing, err
 }
 
-func (r *Reconciler) accountAllows(ctx context.Context, account *v1alpha1.CloudflareAccount, namespace string) (bool, error) {
-	if account.Namespace == namespace {
-		return true, nil
-	}
-	switch account.Spec.AllowedNamespaces.From {
-	case v1alpha1.AllowAll:
-		return true, nil
-	case v1alpha1.AllowSelector:
-		selector := account.Spec.AllowedNamespaces.Selector
-		if selector == nil {
-			return false, nil
-		}
-		labels, err := r.labelsOf(ctx, namespace)
-		return err == nil && selects(selector, labels), err
-	}
-	return false, nil
-}
+// mints tells whether Tenants get tokens of their own.
+func mints(a *v1alpha1.CloudflareAccount) bool { return a.Spec.TenantTokens != v1alpha1.TokensShare }
 
 // readToken reads a bearer token, field saying where the reference stands.
 func (r *Reconciler) readToken(ctx context.Context, namespace string, ref v1alpha1.SecretKeyReference, field string) (string, *verdict, error) {

@@ -62,6 +62,7 @@ var warns = map[string]bool{
 	v1alpha1.ReasonUnschedulable:     true,
 	v1alpha1.ReasonConfigRefused:     true,
 	v1alpha1.ReasonGatewayAPIMissing: true,
+	v1alpha1.ReasonBindingNotFound:   true,
 	v1alpha1.ReasonRouteNotAccepted:  true,
 }
 
@@ -99,4 +100,9 @@ func (r *Reconciler) announceRotation(t *v1alpha1.Tenant, keys []string) {
 func (r *Reconciler) announceRetained(t *v1alpha1.Tenant, claim string) {
 	r.Recorder.Eventf(t, nil, corev1.EventTypeNormal, "VolumeRetained", actionDelete,
 		"the data stays on PersistentVolumeClaim %s; a new Tenant of the same name and id takes it up, deleting the claim deletes the data", claim)
+}
+
+func (r *Reconciler) announceRetainedBinding(t *v1alpha1.Tenant, b *v1alpha1.CloudflareBinding) {
+	r.Recorder.Eventf(t, nil, corev1.EventTypeNormal, "BindingRetained", actionDelete,
+		"CloudflareBinding %s stays, and with it %s %s of the account; a new Tenant of the same name and id takes it up", b.Name, b.Spec.Type, b.Status.ID)
 }

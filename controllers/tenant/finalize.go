@@ -10,25 +10,34 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/crispy-enigma/crispy-enigma/api/v1alpha1"
 	"github.com/crispy-enigma/crispy-enigma/controllers/tenant/resources"
 )
 
-// Finalizer keeps a Tenant with a volume until the volume is dealt with as its deletion
-// policy says. Tenants without one need none: the garbage collector takes their
-// children.
-const Finalizer = "ai.crispy-enigma.dev/volume"
+const (
+	// Finalizer keeps a Tenant with a volume until the volume is dealt with as its deletion
+	// policy says.
+	Finalizer = "ai.crispy-enigma.dev/volume"
+	// FinalizerBindings keeps a Tenant with CloudflareBindings until its API token is
+	// revoked and the others are told what becomes of them.
+	FinalizerBindings = "ai.crispy-enigma.dev/bindings"
+)
 
-// ensureFinalizer comes before the volume is made, so that no change of the policy, and
-// no deletion in the same moment, finds the volume unguarded.
-func (r *Reconciler) ensureFinalizer(ctx context.Context, o *observed) error {
+// ensureFinalizer comes before the volume and the bindings are made, so that no change of
+// the policy, and no deletion in the same moment, finds them unguarded. Tenants without
+// either need none: the garbage collector takes their children.
+func (r *Reconciler) ensureFinalizer(ctx context.Context, o *observed, found credentials) error {
 	t := o.tenant
-	if o.effective.Persistence == nil || controllerutil.ContainsFinalizer(t, Finalizer) {
+	patched := t.DeepCopy()
+	added := o.effective.Persistence != nil && controllerutil.AddFinalizer(patched, Finalizer)
+	if found.owner != nil {
+		added = controllerutil.AddFinalizer(patched, FinalizerBindings) || added
+	}
+	if !added {
 		return nil
 	}
-	patched := t.DeepCopy()
-	controllerutil.AddFinalizer(patched, Finalizer)
 	if err := r.patchFinalizers(ctx, t, patched); err != nil {
 		return fmt.Errorf("adding the finalizer: %w", err)
 	}
@@ -42,26 +51,37 @@ func (r *Reconciler) patchFinalizers(ctx context.Context, from, to *v1alpha1.Ten
 	return r.Client.Patch(ctx, to, client.MergeFromWithOptions(from, client.MergeFromWithOptimisticLock{}))
 }
 
-// finalize deals with the volume, then lets the Tenant go; the garbage collector takes
-// the rest.
-func (r *Reconciler) finalize(ctx context.Context, t *v1alpha1.Tenant) error {
-	if !controllerutil.ContainsFinalizer(t, Finalizer) {
-		return nil
+// finalize deals with the bindings, the API token first, then with the volume, and lets
+// the Tenant go; the garbage collector takes the rest.
+func (r *Reconciler) finalize(ctx context.Context, t *v1alpha1.Tenant) (reconcile.Result, error) {
+	if !controllerutil.ContainsFinalizer(t, Finalizer) && !controllerutil.ContainsFinalizer(t, FinalizerBindings) {
+		return reconcile.Result{}, nil
 	}
 	o := &observed{tenant: t}
 	if err := r.observeClass(ctx, o); err != nil {
-		return err
+		return reconcile.Result{}, err
 	}
 	o.effective = v1alpha1.EffectiveOf(t, o.class)
+	if controllerutil.ContainsFinalizer(t, FinalizerBindings) {
+		before := t.DeepCopy()
+		if waiting, err := r.finalizeBindings(ctx, o); waiting != nil || err != nil {
+			if err != nil {
+				return reconcile.Result{}, err
+			}
+			waiting.mark(t)
+			return again(waiting.after), r.save(ctx, before, t)
+		}
+	}
 	if err := r.finalizeVolume(ctx, o); err != nil {
-		return err
+		return reconcile.Result{}, err
 	}
 	patched := t.DeepCopy()
 	controllerutil.RemoveFinalizer(patched, Finalizer)
+	controllerutil.RemoveFinalizer(patched, FinalizerBindings)
 	if err := r.patchFinalizers(ctx, t, patched); err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("removing the finalizer: %w", err)
+		return reconcile.Result{}, fmt.Errorf("removing the finalizer: %w", err)
 	}
-	return nil
+	return reconcile.Result{}, nil
 }
 
 // finalizeVolume reads the claim live: whether data is deleted isn't decided by a cache.

@@ -7,6 +7,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/crispy-enigma/crispy-enigma/api/v1alpha1"
+	"github.com/crispy-enigma/crispy-enigma/controllers/tenant/resources"
 )
 
 // Indexes of Tenants in the cache.
@@ -16,6 +17,7 @@ const (
 	indexClass    = "ref.class"
 	indexAccount  = "ref.account"
 	indexSecret   = "ref.secret"
+	indexBinding  = "ref.binding"
 )
 
 // Indexes gives, by name, what Tenants are found by.
@@ -26,6 +28,7 @@ func Indexes() map[string]client.IndexerFunc {
 		indexClass:    of(func(t *v1alpha1.Tenant) []string { return []string{className(t)} }),
 		indexAccount:  of(accountNames),
 		indexSecret:   of(secretNames),
+		indexBinding:  of(bindingNames),
 	}
 }
 
@@ -65,13 +68,29 @@ func accountNames(t *v1alpha1.Tenant) []string {
 	return []string{accountKey(t).String()}
 }
 
+// accountKey of a Tenant that names an account.
 func accountKey(t *v1alpha1.Tenant) client.ObjectKey {
-	ref := t.Spec.Upstream.AccountRef
+	return referenceOf(t.Namespace, *t.Spec.Upstream.AccountRef)
+}
+
+// referenceOf a CloudflareAccount by an object of a namespace.
+func referenceOf(namespace string, ref v1alpha1.AccountReference) client.ObjectKey {
 	key := client.ObjectKey{Namespace: ref.Namespace, Name: ref.Name}
 	if key.Namespace == "" {
-		key.Namespace = t.Namespace
+		key.Namespace = namespace
 	}
 	return key
+}
+
+// bindingNames are the CloudflareBindings of its namespace that a Tenant names.
+func bindingNames(t *v1alpha1.Tenant) []string {
+	var names []string
+	for _, u := range resources.Uses(t, false) {
+		if u.Ref != nil {
+			names = append(names, u.Ref.Name)
+		}
+	}
+	return names
 }
 
 // secretNames are the Secrets of its namespace that a Tenant names.

@@ -23,6 +23,7 @@ import (
 // +kubebuilder:rbac:groups=ai.crispy-enigma.dev,resources=tenants/status,verbs=patch
 // +kubebuilder:rbac:groups=ai.crispy-enigma.dev,resources=tenants/finalizers,verbs=update
 // +kubebuilder:rbac:groups=ai.crispy-enigma.dev,resources=tenantclasses;cloudflareaccounts,verbs=get;list;watch
+// +kubebuilder:rbac:groups=ai.crispy-enigma.dev,resources=cloudflarebindings,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=core,resources=secrets;serviceaccounts;services,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=core,resources=persistentvolumeclaims,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=core,resources=pods,verbs=get;list;watch;patch
@@ -74,7 +75,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 		return reconcile.Result{}, fmt.Errorf("reading the tenant: %w", err)
 	}
 	if !t.DeletionTimestamp.IsZero() {
-		return reconcile.Result{}, r.finalize(ctx, t)
+		return r.finalize(ctx, t)
 	}
 	before := t.DeepCopy()
 	result, err := r.pass(ctx, t)
@@ -114,8 +115,12 @@ func (r *Reconciler) pass(ctx context.Context, t *v1alpha1.Tenant) (reconcile.Re
 		return r.stopShort(ctx, t, missing, err)
 	}
 	t.MarkTrue(v1alpha1.ConditionCredentialsReady, v1alpha1.ReasonCredentialsRead, "every key and credential that the spec names was read")
-	if err := r.ensureFinalizer(ctx, seen); err != nil {
+	if err := r.ensureFinalizer(ctx, seen, found); err != nil {
 		return reconcile.Result{}, err
+	}
+	unready, ok, err := r.bind(ctx, seen, &found)
+	if !ok || err != nil {
+		return r.stopShort(ctx, t, unready, err)
 	}
 	built, failed, err := r.applyChildren(ctx, seen, found)
 	if failed != nil || err != nil {
@@ -125,7 +130,7 @@ func (r *Reconciler) pass(ctx context.Context, t *v1alpha1.Tenant) (reconcile.Re
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	return r.conclude(seen, built, verdicts), nil
+	return r.conclude(seen, built, append(verdicts, unready)), nil
 }
 
 // stopShort ends the pass with a verdict, or an error. What serves isn't undone for it,

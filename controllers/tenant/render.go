@@ -63,11 +63,15 @@ func Render(ctx context.Context, rendering Rendering) (*Rendered, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := r.bindNamed(ctx, t, &found); err != nil {
+		return nil, err
+	}
 	in := &resources.Inputs{
 		Tenant: t, Class: o.class, Effective: o.effective, Operator: resources.Operator{OwnerID: rendering.OwnerID},
-		Hosts: o.claims.hosts, Account: found.account, UpstreamToken: found.upstreamToken,
-		Keys: found.referenced, StatusToken: rendering.StatusToken, Now: rendering.Now,
+		Hosts: o.claims.hosts,
+		Keys:  found.referenced, StatusToken: rendering.StatusToken, Now: rendering.Now,
 	}
+	found.into(in)
 	if _, err := r.generate(in, kept(in.Effective.Keys, rendering)); err != nil {
 		return nil, err
 	}
@@ -103,6 +107,9 @@ func files(in *resources.Inputs, stateDir string) (*Rendered, error) {
 	}}
 	if file := document.Upstream.CredentialsFile; file != "" {
 		out.Files[file] = []byte(in.UpstreamToken)
+	}
+	if file := document.Cloudflare.CredentialsFile; file != "" {
+		out.Files[file] = []byte(in.CloudflareToken)
 	}
 	for name, key := range in.Generated {
 		out.Keys[name] = key.Value

@@ -23,10 +23,12 @@ func withAccount(namespace, name string) testenv.Option {
 	}
 }
 
+// account lends its own token and gateway, so that nothing is made in it.
 func account(w *testenv.World, allowed v1alpha1.AllowedNamespaces) *v1alpha1.CloudflareAccount {
 	a := &v1alpha1.CloudflareAccount{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: "cloudflare"}}
 	a.Spec.AccountID = accountID
 	a.Spec.Credentials.SecretRef.Name = "cloudflare"
+	a.Spec.TenantTokens, a.Spec.GatewayID = v1alpha1.TokensShare, "mine"
 	a.Spec.AllowedNamespaces = allowed
 	return a
 }
@@ -42,7 +44,7 @@ var _ = Describe("a CloudflareAccount", func() {
 		w.ExpectReady(ctx, t)
 		c := document(ctx, w, t)
 		Expect(c.Upstream.AccountID).To(Equal(accountID))
-		Expect(c.Upstream.Gateway.ID).To(Equal("default"))
+		Expect(c.Upstream.Gateway.ID).To(Equal("mine"))
 		Expect(string(secret(ctx, w, "tenant-acme-config").Data[c.Upstream.CredentialsFile])).To(Equal("cf-token-1"))
 
 		By("passing on a new token as a new document")

@@ -8,12 +8,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -54,7 +56,8 @@ func (r *Reconciler) SetupWithManager(mgr manager.Manager, options controller.Op
 		WithOptions(options).
 		For(&v1alpha1.Tenant{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.Tenant{}, handler.EnqueueRequestsFromMapFunc(r.toRivals), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&v1alpha1.CloudflareAccount{}, handler.EnqueueRequestsFromMapFunc(r.fromAccount))
+		Watches(&v1alpha1.CloudflareAccount{}, handler.EnqueueRequestsFromMapFunc(r.fromAccount), builder.WithPredicates(matters(accountMatters))).
+		Watches(&v1alpha1.CloudflareBinding{}, handler.EnqueueRequestsFromMapFunc(r.fromBinding), builder.WithPredicates(matters(bindingMatters)))
 	if len(r.Namespaces) == 0 {
 		b = b.Watches(&v1alpha1.TenantClass{}, handler.EnqueueRequestsFromMapFunc(r.fromClass))
 	}
@@ -101,6 +104,33 @@ func (r *Reconciler) fromClass(ctx context.Context, object client.Object) []reco
 
 func (r *Reconciler) fromAccount(ctx context.Context, object client.Object) []reconcile.Request {
 	return r.find(ctx, indexAccount, client.ObjectKeyFromObject(object).String())
+}
+
+// fromBinding wakes the Tenant whose own it is, and those of its namespace that name it.
+func (r *Reconciler) fromBinding(ctx context.Context, object client.Object) []reconcile.Request {
+	return append(toTenant(ctx, object), r.find(ctx, indexBinding, object.GetName(), client.InNamespace(object.GetNamespace()))...)
+}
+
+// matters passes on updates that change what f takes from an object: an account and its
+// bindings are looked at all the time, and say so in their status.
+func matters[T client.Object](f func(T) any) predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		before, ok := e.ObjectOld.(T)
+		after, same := e.ObjectNew.(T)
+		return !ok || !same || !equality.Semantic.DeepEqual(f(before), f(after))
+	}}
+}
+
+// accountMatters is what Tenants take from their account.
+func accountMatters(a *v1alpha1.CloudflareAccount) any {
+	return []any{a.Generation, a.Status.GatewayID, a.Status.TokenID, a.DeletionTimestamp}
+}
+
+// bindingMatters is what Tenants take from a binding, and what they put right.
+func bindingMatters(b *v1alpha1.CloudflareBinding) any {
+	status := b.Status
+	status.ObservedAt = nil
+	return []any{b.Generation, b.Labels, b.Annotations, b.OwnerReferences, b.DeletionTimestamp, status}
 }
 
 // fromSecret wakes the Tenant whose child it is, those that name it, and those whose

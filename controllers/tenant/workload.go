@@ -103,17 +103,16 @@ func deploymentWritten(result apply.Result) int64 {
 
 func (r *Reconciler) inputs(ctx context.Context, o *observed, found credentials) (*resources.Inputs, error) {
 	in := &resources.Inputs{
-		Tenant:        o.tenant,
-		Class:         o.class,
-		Effective:     o.effective,
-		Operator:      r.Operator,
-		Cluster:       o.capabilities,
-		Hosts:         o.claims.hosts,
-		Account:       found.account,
-		UpstreamToken: found.upstreamToken,
-		Keys:          found.referenced,
-		Now:           r.Clock.Now(),
+		Tenant:    o.tenant,
+		Class:     o.class,
+		Effective: o.effective,
+		Operator:  r.Operator,
+		Cluster:   o.capabilities,
+		Hosts:     o.claims.hosts,
+		Keys:      found.referenced,
+		Now:       r.Clock.Now(),
 	}
+	found.into(in)
 	if o.effective.Persistence != nil {
 		claim, err := r.claim(ctx, o.tenant)
 		if err != nil {

@@ -49,7 +49,7 @@ func (w *World) remember(ctx context.Context) (client.Client, error) {
 		builder = builder.WithIndex(&v1alpha1.Tenant{}, name, values)
 	}
 	for _, list := range []client.ObjectList{
-		&v1alpha1.TenantList{}, &v1alpha1.TenantClassList{}, &v1alpha1.CloudflareAccountList{},
+		&v1alpha1.TenantList{}, &v1alpha1.TenantClassList{}, &v1alpha1.CloudflareAccountList{}, &v1alpha1.CloudflareBindingList{},
 		&appsv1.DeploymentList{}, &corev1.PodList{}, &corev1.ServiceList{}, &corev1.ServiceAccountList{},
 		&corev1.PersistentVolumeClaimList{}, &networkingv1.NetworkPolicyList{}, &networkingv1.IngressList{}, &policyv1.PodDisruptionBudgetList{},
 	} {

@@ -32,14 +32,6 @@
   - ai.crispy-enigma.dev
   resources:
   - cloudflareaccounts
-  - tenantclasses
-  verbs:
-  - get
-  - list
-  - watch
-- apiGroups:
-  - ai.crispy-enigma.dev
-  resources:
   - tenants
   verbs:
   - get
@@ -49,15 +41,38 @@
 - apiGroups:
   - ai.crispy-enigma.dev
   resources:
+  - cloudflareaccounts/finalizers
+  - cloudflarebindings/finalizers
   - tenants/finalizers
   verbs:
   - update
 - apiGroups:
   - ai.crispy-enigma.dev
   resources:
+  - cloudflareaccounts/status
+  - cloudflarebindings/status
   - tenants/status
   verbs:
   - patch
+- apiGroups:
+  - ai.crispy-enigma.dev
+  resources:
+  - cloudflarebindings
+  verbs:
+  - create
+  - delete
+  - get
+  - list
+  - patch
+  - watch
+- apiGroups:
+  - ai.crispy-enigma.dev
+  resources:
+  - tenantclasses
+  verbs:
+  - get
+  - list
+  - watch
 - apiGroups:
   - apps
   resources:

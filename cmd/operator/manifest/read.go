@@ -31,6 +31,7 @@ type Objects struct {
 	Tenants  []v1alpha1.Tenant
 	Classes  []v1alpha1.TenantClass
 	Accounts []v1alpha1.CloudflareAccount
+	Bindings []v1alpha1.CloudflareBinding
 	Secrets  []corev1.Secret
 }
 
@@ -86,6 +87,8 @@ func (o *Objects) addObject(ctx context.Context, object *unstructured.Unstructur
 		return admitted(ctx, object, "tenantclasses", &o.Classes)
 	case v1alpha1.GroupVersion.WithKind("CloudflareAccount"):
 		return admitted(ctx, object, "cloudflareaccounts", &o.Accounts)
+	case v1alpha1.GroupVersion.WithKind("CloudflareBinding"):
+		return admitted(ctx, object, "cloudflarebindings", &o.Bindings)
 	case corev1.SchemeGroupVersion.WithKind("Secret"):
 		return o.addSecret(object)
 	}
@@ -146,6 +149,11 @@ func (o *Objects) Secret(namespace, name string) *corev1.Secret {
 // Account finds a CloudflareAccount by name, nil if the manifests hold none.
 func (o *Objects) Account(namespace, name string) *v1alpha1.CloudflareAccount {
 	return find(o.Accounts, namespace, name, func(a *v1alpha1.CloudflareAccount) metav1.Object { return a })
+}
+
+// Binding finds a CloudflareBinding by name, nil if the manifests hold none.
+func (o *Objects) Binding(namespace, name string) *v1alpha1.CloudflareBinding {
+	return find(o.Bindings, namespace, name, func(b *v1alpha1.CloudflareBinding) metav1.Object { return b })
 }
 
 func find[T any](list []T, namespace, name string, meta func(*T) metav1.Object) *T {

@@ -27,6 +27,12 @@ func (o *Objects) Get(_ context.Context, key client.ObjectKey, into client.Objec
 			return nil
 		}
 		return apierrors.NewNotFound(schema.GroupResource{Group: v1alpha1.GroupVersion.Group, Resource: "cloudflareaccounts"}, key.String())
+	case *v1alpha1.CloudflareBinding:
+		if found := o.Binding(key.Namespace, key.Name); found != nil {
+			found.DeepCopyInto(into)
+			return nil
+		}
+		return apierrors.NewNotFound(schema.GroupResource{Group: v1alpha1.GroupVersion.Group, Resource: "cloudflarebindings"}, key.String())
 	}
 	return errors.New("manifests can't tell the labels of a namespace; give the account's allowedNamespaces from: All, or put the Tenant beside it")
 }

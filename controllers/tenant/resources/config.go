@@ -62,6 +62,8 @@ func Config(in Inputs) (*tenantconfig.Config, error) {
 			RetentionDays: int(e.RetentionDays),
 			MaxMessages:   int(e.MaxMessages),
 		},
+		Documents:  documents(in),
+		Cloudflare: cloudflare(in),
 	}
 	broken := tenantconfig.Validate(c)
 	if b, err := tenantconfig.Marshal(c); err == nil && len(b) > maxDocumentBytes {
@@ -114,9 +116,6 @@ func upstream(in Inputs) tenantconfig.Upstream {
 		u.AccountID = a.ID
 		u.BaseURL = a.Endpoint
 		u.Gateway.ID = a.GatewayID
-		if u.Gateway.ID == "" {
-			u.Gateway.ID = "default"
-		}
 		if g := spec.Gateway; g != nil {
 			u.Gateway.CollectLogs = g.CollectLogs
 			if g.CacheTTL != nil {

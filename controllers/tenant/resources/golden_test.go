@@ -26,7 +26,9 @@ var scenarios = map[string][]option{
 		s.Models.Chat = "llama3.2"
 		s.Auth.Mode = v1alpha1.AuthNone
 	})},
-	"workersai": {workersAI},
+	"workersai":  {workersAI},
+	"cloudflare": {everythingOfCloudflare},
+	"sharing":    {sharedIndex},
 	"ingress": {spec(ephemeral), spec(func(s *v1alpha1.TenantSpec) {
 		s.Exposure = v1alpha1.Exposure{Hosts: []string{"acme.example"}, IngressClassName: new("nginx")}
 	}), func(in *resources.Inputs) { in.Hosts = []string{"acme.example"} }},

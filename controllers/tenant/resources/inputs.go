@@ -21,8 +21,13 @@ type Inputs struct {
 	// Hosts that this Tenant serves: those of spec.exposure.hosts that no older Tenant
 	// has. Without any there is no route.
 	Hosts []string
-	// Account that spec.upstream.accountRef names; nil without one.
+	// Account that spec.upstream.accountRef names; nil unless the Tenant uses something of it.
 	Account *Account
+	// Bindings that the Tenant uses, by role, as they are; each has an id.
+	Bindings map[v1alpha1.BindingRole]*v1alpha1.CloudflareBinding
+	// CloudflareToken is the API token for what Bindings stand for, TokenID its id.
+	CloudflareToken string
+	TokenID         string
 	// Keys holds the current value of every key of Effective.Keys by its name,
 	// generated and referenced ones alike.
 	Keys map[string]string
@@ -70,10 +75,12 @@ type Capabilities struct {
 type Account struct {
 	// ID is the account's id, 32 hexadecimal digits.
 	ID string
-	// GatewayID of its AI Gateway.
+	// GatewayID of the AI Gateway that the Tenant's calls pass, shared or its own; empty
+	// passes none.
 	GatewayID string
-	// Endpoint that replaces Cloudflare's; empty for Cloudflare's own.
-	Endpoint string
+	// Endpoint, API and S3 replace Cloudflare's addresses of AI Gateway, of its API and of
+	// R2; empty for Cloudflare's own.
+	Endpoint, API, S3 string
 }
 
 // GeneratedKey is a key that the operator made.

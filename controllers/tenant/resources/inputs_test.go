@@ -19,6 +19,7 @@ import (
 const (
 	keyCanary      = "ce_c4nary-of-a-generated-key-0123456789"
 	statusCanary   = "c4nary-of-the-status-token-0123456789"
+	tokenCanary    = "c4nary-of-the-cloudflare-token-0123456789"
 	upstreamCanary = "c4nary-of-the-upstream-token-0123456789"
 )
 
@@ -125,12 +126,74 @@ func workersAI(in *resources.Inputs) {
 	})(in)
 }
 
+// everythingOfCloudflare uses all that an account offers, each thing the tenant's own.
+func everythingOfCloudflare(in *resources.Inputs) {
+	s := &in.Tenant.Spec
+	ephemeral(s)
+	s.DeletionPolicy = v1alpha1.DeletionDelete
+	s.Upstream = v1alpha1.Upstream{
+		Type:       v1alpha1.UpstreamWorkersAI,
+		AccountRef: &v1alpha1.AccountReference{Name: "main", Namespace: "platform"},
+		Gateway:    &v1alpha1.GatewaySettings{Mode: v1alpha1.GatewayDedicated, CacheTTL: &metav1.Duration{Duration: 5 * time.Minute}},
+	}
+	s.Models.Chat = "@cf/a/large"
+	s.Documents = &v1alpha1.Documents{Store: v1alpha1.DocumentsVectorize, Vectorize: &v1alpha1.VectorizeUse{Index: &v1alpha1.VectorizeSettings{
+		Dimensions: 1024, Metric: "cosine", Replacement: v1alpha1.ReplaceBlueGreen,
+		MetadataIndexes: []v1alpha1.MetadataIndex{{Property: "year", Type: "number"}, {Property: "lang", Type: "string"}},
+	}}}
+	s.Cloudflare = &v1alpha1.CloudflareUse{UsageLedger: &v1alpha1.BindingUse{}, ConfigExport: &v1alpha1.BindingUse{}, Originals: &v1alpha1.BindingUse{}}
+	in.Account = &resources.Account{ID: strings.Repeat("ab", 16), GatewayID: "acme-gateway", API: "http://cloudflare.fakes:8787/client/v4", S3: "http://r2.fakes:9000"}
+	in.UpstreamToken, in.CloudflareToken, in.TokenID = tokenCanary, tokenCanary, "7f3a"
+	in.Bindings = map[v1alpha1.BindingRole]*v1alpha1.CloudflareBinding{
+		v1alpha1.RoleGateway: existing(v1alpha1.BindingAIGateway, "acme-gateway"),
+		v1alpha1.RoleVectors: existing(v1alpha1.BindingVectorize, "acme-vectors", func(b *v1alpha1.CloudflareBinding) {
+			b.Spec.Vectorize = s.Documents.Vectorize.Index
+			b.Status.Dimensions, b.Status.Metric = 768, "cosine"
+			b.Status.Next = &v1alpha1.NextIndex{ID: "acme-vectors-2", Dimensions: 1024, Metric: "cosine", Ready: true}
+		}),
+		v1alpha1.RoleOriginals: existing(v1alpha1.BindingR2, "acme-originals", func(b *v1alpha1.CloudflareBinding) {
+			b.Spec.R2 = &v1alpha1.R2Settings{Jurisdiction: "eu"}
+		}),
+		v1alpha1.RoleUsageLedger:  existing(v1alpha1.BindingD1, "0b9d3f4e-5c1a-4b6f-9a53-2f0c6d8e7a10"),
+		v1alpha1.RoleConfigExport: existing(v1alpha1.BindingKV, "0f2ac74b498b48028cb68387c421e279"),
+	}
+}
+
+// sharedIndex keeps vectors in an index that is there, and retains what it keeps; its model
+// is elsewhere.
+func sharedIndex(in *resources.Inputs) {
+	everythingOfCloudflare(in)
+	s := &in.Tenant.Spec
+	s.DeletionPolicy = v1alpha1.DeletionRetain
+	s.Upstream = v1alpha1.Upstream{Type: v1alpha1.UpstreamEmbedded, AccountRef: s.Upstream.AccountRef}
+	s.Models = v1alpha1.Models{}
+	s.Documents.Vectorize = &v1alpha1.VectorizeUse{BindingRef: &v1alpha1.BindingReference{Name: "shared"}}
+	s.Cloudflare = &v1alpha1.CloudflareUse{UsageLedger: &v1alpha1.BindingUse{}}
+	in.Account.GatewayID, in.Account.API, in.UpstreamToken = "", "", ""
+	in.Bindings[v1alpha1.RoleVectors].Status.Next = nil
+	for _, role := range []v1alpha1.BindingRole{v1alpha1.RoleGateway, v1alpha1.RoleOriginals, v1alpha1.RoleConfigExport} {
+		delete(in.Bindings, role)
+	}
+}
+
+// existing is a binding whose thing is there.
+func existing(kind v1alpha1.BindingType, id string, more ...func(*v1alpha1.CloudflareBinding)) *v1alpha1.CloudflareBinding {
+	b := &v1alpha1.CloudflareBinding{Spec: v1alpha1.CloudflareBindingSpec{Type: kind}, Status: v1alpha1.CloudflareBindingStatus{ID: id}}
+	for _, edit := range more {
+		edit(b)
+	}
+	return b
+}
+
 // rendered are the children as JSON objects.
 func rendered(t rapid.TB, in resources.Inputs) []map[string]any {
 	t.Helper()
 	all, err := resources.All(in)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if in.Account != nil {
+		all = append(resources.Bindings(in, resources.Uses(in.Tenant, true)), all...)
 	}
 	out := make([]map[string]any, len(all))
 	for i, o := range all {

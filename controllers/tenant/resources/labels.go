@@ -14,6 +14,8 @@ const (
 	LabelTenant = "ai.crispy-enigma.dev/tenant"
 	// StorageIdentity marks the claim with the identity whose data it holds.
 	StorageIdentity = "ai.crispy-enigma.dev/storage-identity"
+	// LabelEnvironment on a CloudflareBinding becomes part of the name that its thing gets.
+	LabelEnvironment = "ai.crispy-enigma.dev/environment"
 	// AnnotationRestart on the pod template holds the digest of what needs a restart.
 	AnnotationRestart = "ai.crispy-enigma.dev/restart-digest"
 	// AnnotationConfig on a pod is patched with the digest of the written document, so

@@ -3,6 +3,7 @@ package resources
 import (
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -20,8 +21,8 @@ import (
 const labelNamespace = "kubernetes.io/metadata.name"
 
 // networkPolicy denies all but this: anybody may call the API, the operator may read
-// /status, and the pods may reach their upstream. With the embedded upstream they reach
-// nothing, not even DNS.
+// /status, and the pods may reach their upstream and what they use of Cloudflare. Without
+// either they reach nothing, not even DNS.
 func networkPolicy(in Inputs, c *tenantconfig.Config) *networkingv1ac.NetworkPolicyApplyConfiguration {
 	spec := networkingv1ac.NetworkPolicySpec().
 		WithPodSelector(metav1ac.LabelSelector().WithMatchLabels(Selector(in.Tenant.Name))).
@@ -32,22 +33,27 @@ func networkPolicy(in Inputs, c *tenantconfig.Config) *networkingv1ac.NetworkPol
 			networkingv1ac.NetworkPolicyIngressRule().
 				WithFrom(pods(in.Operator.Namespace, in.Operator.PodLabels)).
 				WithPorts(tcp(tenantconfig.MetricsPort)))
-	if host, port, ok := upstreamAddress(c.Upstream); ok {
-		spec.WithEgress(
-			networkingv1ac.NetworkPolicyEgressRule().WithPorts(
-				networkingv1ac.NetworkPolicyPort().WithProtocol(corev1.ProtocolUDP).WithPort(intstr.FromInt32(53)),
-				tcp(53)),
-			networkingv1ac.NetworkPolicyEgressRule().
-				WithTo(
-					addresses("0.0.0.0/0", "169.254.0.0/16", "168.63.129.16/32", "100.100.100.200/32"),
-					addresses("::/0", "fe80::/10", "fd00:ec2::254/128", "fd20:ce::254/128")).
-				WithPorts(tcp(port)))
+	if to := destinations(c); len(to) > 0 {
+		spec.WithEgress(networkingv1ac.NetworkPolicyEgressRule().WithPorts(
+			networkingv1ac.NetworkPolicyPort().WithProtocol(corev1.ProtocolUDP).WithPort(intstr.FromInt32(53)),
+			tcp(53)))
+		var ports []int32
+		for _, d := range to {
+			if !slices.Contains(ports, d.port) {
+				ports = append(ports, d.port)
+				spec.WithEgress(outward(d.port))
+			}
+		}
 		// A policy sees the pod's port, which a Service may map to another: pods of the
 		// namespace that the name points to are reached on every port.
-		if ns := namespaceOf(host, in.Tenant.Namespace); ns != "" {
-			spec.WithEgress(networkingv1ac.NetworkPolicyEgressRule().
-				WithTo(pods(ns, nil)).
-				WithPorts(networkingv1ac.NetworkPolicyPort().WithProtocol(corev1.ProtocolTCP)))
+		var namespaces []string
+		for _, d := range to {
+			if ns := namespaceOf(d.host, in.Tenant.Namespace); ns != "" && !slices.Contains(namespaces, ns) {
+				namespaces = append(namespaces, ns)
+				spec.WithEgress(networkingv1ac.NetworkPolicyEgressRule().
+					WithTo(pods(ns, nil)).
+					WithPorts(networkingv1ac.NetworkPolicyPort().WithProtocol(corev1.ProtocolTCP)))
+			}
 		}
 	}
 	return networkingv1ac.NetworkPolicy(NamesOf(in.Tenant.Name).Base, in.Tenant.Namespace).
@@ -77,28 +83,59 @@ func pods(namespace string, labels map[string]string) *networkingv1ac.NetworkPol
 	return peer
 }
 
-// upstreamAddress is where the runtime calls; not ok for the embedded model.
-func upstreamAddress(u tenantconfig.Upstream) (host string, port int32, ok bool) {
-	base := u.BaseURL
-	switch {
-	case u.Type == tenantconfig.UpstreamEmbedded:
-		return "", 0, false
-	case base == "":
-		// Cloudflare's own address.
-		return "", 443, true
+// outward reaches a port of every address but where clouds keep credentials.
+func outward(port int32) *networkingv1ac.NetworkPolicyEgressRuleApplyConfiguration {
+	return networkingv1ac.NetworkPolicyEgressRule().
+		WithTo(
+			addresses("0.0.0.0/0", "169.254.0.0/16", "168.63.129.16/32", "100.100.100.200/32"),
+			addresses("::/0", "fe80::/10", "fd00:ec2::254/128", "fd20:ce::254/128")).
+		WithPorts(tcp(port))
+}
+
+type destination struct {
+	host string
+	port int32
+}
+
+// destinations are where the runtime calls: its model server, Cloudflare's API and R2.
+// The embedded model alone needs none.
+func destinations(c *tenantconfig.Config) []destination {
+	var bases []string
+	if c.Upstream.Type != tenantconfig.UpstreamEmbedded {
+		bases = append(bases, c.Upstream.BaseURL)
+	}
+	if c.Cloudflare.AccountID != "" {
+		bases = append(bases, c.Cloudflare.API)
+	}
+	if c.Cloudflare.Originals != "" {
+		bases = append(bases, c.Cloudflare.S3)
+	}
+	var out []destination
+	for _, base := range bases {
+		if d, ok := destinationOf(base); ok {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+// destinationOf an address; empty is Cloudflare's own.
+func destinationOf(base string) (destination, bool) {
+	if base == "" {
+		return destination{port: 443}, true
 	}
 	a, err := url.Parse(base)
 	if err != nil {
-		return "", 0, false
+		return destination{}, false
 	}
-	port = 443
+	d := destination{a.Hostname(), 443}
 	if a.Scheme == "http" {
-		port = 80
+		d.port = 80
 	}
 	if n, err := strconv.ParseUint(a.Port(), 10, 16); err == nil && n > 0 {
-		port = int32(n)
+		d.port = int32(n)
 	}
-	return a.Hostname(), port, true
+	return d, true
 }
 
 // namespaceOf is the namespace that a name inside the cluster points to: a Service of

@@ -74,6 +74,9 @@ func configSecret(in Inputs, c *tenantconfig.Config) (*corev1ac.SecretApplyConfi
 	if c.Upstream.CredentialsFile != "" {
 		data[c.Upstream.CredentialsFile] = []byte(in.UpstreamToken)
 	}
+	if c.Cloudflare.CredentialsFile != "" {
+		data[c.Cloudflare.CredentialsFile] = []byte(in.CloudflareToken)
+	}
 	return corev1ac.Secret(NamesOf(in.Tenant.Name).Config, in.Tenant.Namespace).
 		WithLabels(labels(in.Tenant)).
 		WithOwnerReferences(controller(in.Tenant)).

@@ -54,6 +54,7 @@ func genInputs(t *rapid.T) resources.Inputs {
 		s.Suspend = rapid.Bool().Draw(t, "suspend")
 		s.DeletionPolicy = rapid.SampledFrom([]v1alpha1.DeletionPolicy{"", "Retain", "Delete"}).Draw(t, "deletionPolicy")
 		genUpstream(t, in)
+		genCloudflare(t, in)
 		genModels(t, s)
 		genAsk(t, s)
 		genAccess(t, in)
@@ -73,10 +74,11 @@ func genUpstream(t *rapid.T, in *resources.Inputs) {
 			in.UpstreamToken = upstreamCanary
 		}
 	case v1alpha1.UpstreamWorkersAI:
-		in.UpstreamToken = upstreamCanary
+		in.UpstreamToken = tokenCanary
+		u.AccountRef = &v1alpha1.AccountReference{Name: "main"}
 		in.Account = &resources.Account{
 			ID:        rapid.StringMatching(`[0-9a-f]{32}`).Draw(t, "account"),
-			GatewayID: rapid.StringMatching(`([a-z0-9_]{1,20}(-[a-z0-9_]{1,20})?)?`).Draw(t, "gatewayID"),
+			GatewayID: rapid.StringMatching(`[a-z0-9_]{1,20}(-[a-z0-9_]{1,20})?`).Draw(t, "gatewayID"),
 			Endpoint:  rapid.SampledFrom([]string{"", "http://proxy.edge:8443/v1", "https://gw.example"}).Draw(t, "endpoint"),
 		}
 		if rapid.Bool().Draw(t, "has gateway") {
@@ -84,6 +86,41 @@ func genUpstream(t *rapid.T, in *resources.Inputs) {
 			u.Gateway = &v1alpha1.GatewaySettings{CollectLogs: rapid.Bool().Draw(t, "collectLogs"), CacheTTL: &metav1.Duration{Duration: ttl}}
 		}
 	}
+}
+
+// genCloudflare uses some of what an account offers, beside any model server.
+func genCloudflare(t *rapid.T, in *resources.Inputs) {
+	s := &in.Tenant.Spec
+	if in.Account == nil && !rapid.Bool().Draw(t, "has account") {
+		return
+	}
+	if in.Account == nil {
+		s.Upstream.AccountRef = &v1alpha1.AccountReference{Name: "main"}
+		in.Account = &resources.Account{ID: strings.Repeat("0f", 16)}
+	}
+	var all resources.Inputs
+	all.Tenant = &v1alpha1.Tenant{}
+	everythingOfCloudflare(&all)
+	in.Account.API, in.Account.S3 = all.Account.API, rapid.SampledFrom([]string{"", all.Account.S3}).Draw(t, "s3")
+	in.Bindings, s.Cloudflare = map[v1alpha1.BindingRole]*v1alpha1.CloudflareBinding{}, &v1alpha1.CloudflareUse{}
+	use := func(role v1alpha1.BindingRole) *v1alpha1.BindingUse {
+		if !rapid.Bool().Draw(t, string(role)) {
+			return nil
+		}
+		in.Bindings[role] = all.Bindings[role]
+		if rapid.Bool().Draw(t, "named "+string(role)) {
+			return &v1alpha1.BindingUse{BindingRef: &v1alpha1.BindingReference{Name: "named"}}
+		}
+		return &v1alpha1.BindingUse{}
+	}
+	s.Cloudflare.UsageLedger, s.Cloudflare.ConfigExport, s.Cloudflare.Originals = use(v1alpha1.RoleUsageLedger), use(v1alpha1.RoleConfigExport), use(v1alpha1.RoleOriginals)
+	if v := use(v1alpha1.RoleVectors); v != nil {
+		s.Documents = all.Tenant.Spec.Documents
+		if v.BindingRef != nil {
+			s.Documents.Vectorize = &v1alpha1.VectorizeUse{BindingRef: v.BindingRef}
+		}
+	}
+	in.CloudflareToken, in.TokenID = tokenCanary, "7f3a"
 }
 
 func genModels(t *rapid.T, s *v1alpha1.TenantSpec) {
