@@ -137,7 +137,10 @@ func (p *pass) policies(ctx context.Context) ([]cloudflare.Policy, *verdict, err
 	if spec == nil {
 		return nil, stall(v1alpha1.ReasonRefusedByAPI, "spec.apiToken is required with type APIToken: it names the permissions"), nil
 	}
-	policies := []cloudflare.Policy{{Permissions: slices.Sorted(slices.Values(spec.Permissions))}}
+	var policies []cloudflare.Policy
+	if len(spec.Permissions) > 0 { // else it is for buckets alone
+		policies = append(policies, cloudflare.Policy{Permissions: slices.Sorted(slices.Values(spec.Permissions))})
+	}
 	for _, name := range slices.Sorted(slices.Values(spec.Buckets)) {
 		bucket := &v1alpha1.CloudflareBinding{}
 		err := p.Live.Get(ctx, client.ObjectKey{Namespace: p.b.Namespace, Name: name}, bucket)
