@@ -54,7 +54,7 @@ func gatewayDeny(a answer) answer {
 }
 
 func gatewayFail(status, code int, message string) answer {
-	return document(status, map[string]any{"success": false, "result": []any{}, "messages": []any{}, "error": []any{map[string]any{"code": code, "message": message}}})
+	return jsonAnswer(status, map[string]any{"success": false, "result": []any{}, "messages": []any{}, "error": []any{map[string]any{"code": code, "message": message}}})
 }
 
 // throughGateway plays what the gateway adds: its headers, its rate limit, its cache.

@@ -37,7 +37,7 @@ type apiFail struct {
 func ok(result any) answer { return page(result, nil) }
 
 func page(result, info any) answer {
-	return document(http.StatusOK, envelope{Success: true, Errors: []apiFail{}, Messages: []apiFail{}, Result: result, ResultInfo: info})
+	return jsonAnswer(http.StatusOK, envelope{Success: true, Errors: []apiFail{}, Messages: []apiFail{}, Result: result, ResultInfo: info})
 }
 
 func fail(status, code int, format string, args ...any) answer {
@@ -45,10 +45,10 @@ func fail(status, code int, format string, args ...any) answer {
 }
 
 func failWith(status int, errs ...apiFail) answer {
-	return document(status, envelope{Errors: errs, Messages: []apiFail{}})
+	return jsonAnswer(status, envelope{Errors: errs, Messages: []apiFail{}})
 }
 
-func document(status int, v any) answer {
+func jsonAnswer(status int, v any) answer {
 	body, err := json.Marshal(v)
 	if err != nil {
 		return answer{status: http.StatusInternalServerError, contentType: "text/plain", body: []byte(err.Error())}

@@ -161,7 +161,7 @@ func chatCompletion(c *call, m model) answer {
 	case b.Stream:
 		return streamed(r, m.name, finish, usage, frames{usage: b.StreamOptions != nil && b.StreamOptions.IncludeUsage}, c)
 	}
-	return cutWhole(document(http.StatusOK, completion(m.name, r, finish, usage, c)), r)
+	return cutWhole(jsonAnswer(http.StatusOK, completion(m.name, r, finish, usage, c)), r)
 }
 
 func completion(name string, r Reply, finish string, usage map[string]int, c *call) map[string]any {

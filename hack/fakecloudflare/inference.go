@@ -35,7 +35,7 @@ func openAI(do func(*call, model) answer) func(*call) answer {
 }
 
 func openAIFail(status int, code, message string) answer {
-	return document(status, map[string]any{"error": map[string]any{"message": message, "type": "invalid_request_error", "code": code, "param": nil}})
+	return jsonAnswer(status, map[string]any{"error": map[string]any{"message": message, "type": "invalid_request_error", "code": code, "param": nil}})
 }
 
 // runAt is the native door; the model's name is in the path from the n-th variable on.
@@ -129,7 +129,7 @@ func openAIEmbeddings(c *call, m model) answer {
 		data = append(data, map[string]any{"object": "embedding", "index": n, "embedding": Embed(t, m.dimensions)})
 		tokens += (len(t) + 3) / 4
 	}
-	return document(http.StatusOK, map[string]any{"object": "list", "model": m.name, "data": data, "usage": map[string]int{"prompt_tokens": tokens, "total_tokens": tokens}})
+	return jsonAnswer(http.StatusOK, map[string]any{"object": "list", "model": m.name, "data": data, "usage": map[string]int{"prompt_tokens": tokens, "total_tokens": tokens}})
 }
 
 func nativeEmbeddings(c *call, m model) answer {

@@ -22,38 +22,30 @@ import (
 //go:embed openapi/cloudflare.json.gz
 var packed []byte
 
-// schema is Cloudflare's own document, loaded when it is first asked.
-type schema struct {
-	once sync.Once
-	doc  *openapi3.T
-	err  error
-}
-
-func (s *schema) document() (*openapi3.T, error) {
-	s.once.Do(func() {
-		zip, err := gzip.NewReader(bytes.NewReader(packed))
-		if err != nil {
-			s.err = fmt.Errorf("unpacking the API document: %w", err)
-			return
-		}
-		text, err := io.ReadAll(zip)
-		if err != nil {
-			s.err = fmt.Errorf("unpacking the API document: %w", err)
-			return
-		}
-		if s.doc, err = openapi3.NewLoader().LoadFromData(text); err != nil {
-			s.err = fmt.Errorf("reading the API document: %w", err)
-		}
-	})
-	return s.doc, s.err
-}
+// document is Cloudflare's own, read when it is first asked for. It is the same for all
+// servers, and nobody changes it.
+var document = sync.OnceValues(func() (*openapi3.T, error) {
+	zip, err := gzip.NewReader(bytes.NewReader(packed))
+	if err != nil {
+		return nil, fmt.Errorf("unpacking the API document: %w", err)
+	}
+	text, err := io.ReadAll(zip)
+	if err != nil {
+		return nil, fmt.Errorf("unpacking the API document: %w", err)
+	}
+	doc, err := openapi3.NewLoader().LoadFromData(text)
+	if err != nil {
+		return nil, fmt.Errorf("reading the API document: %w", err)
+	}
+	return doc, nil
+})
 
 // LoadSchema loads the document now rather than at the first call.
 func (s *Server) LoadSchema() error {
-	if s.schema == nil {
+	if s.opts.NoSchema {
 		return nil
 	}
-	_, err := s.schema.document()
+	_, err := document()
 	return err
 }
 
@@ -72,7 +64,7 @@ func (s *Server) checkRequest(c *call) (answer, bool) {
 			return c.op.malformed(c, nil, "the body isn't valid JSON"), true
 		}
 	}
-	if s.schema == nil || c.op.undocumented {
+	if s.opts.NoSchema || c.op.undocumented {
 		return answer{}, false
 	}
 	path, problem := s.requestProblem(c)
@@ -84,7 +76,7 @@ func (s *Server) checkRequest(c *call) (answer, bool) {
 }
 
 func (s *Server) operation(c *call) (*openapi3.T, *openapi3.PathItem, *openapi3.Operation, error) {
-	doc, err := s.schema.document()
+	doc, err := document()
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -130,7 +122,7 @@ func (s *Server) requestProblem(c *call) ([]string, string) {
 // checkAnswer notes where the fake itself breaks the document. It must be called with
 // the lock held.
 func (s *Server) checkAnswer(c *call, a answer) {
-	if s.schema == nil || c.op.undocumented || a.stream != nil {
+	if s.opts.NoSchema || c.op.undocumented || a.stream != nil {
 		return
 	}
 	_, _, op, err := s.operation(c)

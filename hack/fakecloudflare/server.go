@@ -14,9 +14,8 @@ const maxBody = 101 << 20
 
 // Server is the fake. It is an http.Handler and safe for concurrent use.
 type Server struct {
-	opts   Options
-	now    func() time.Time
-	schema *schema
+	opts Options
+	now  func() time.Time
 
 	mu         sync.Mutex
 	accounts   map[string]*account
@@ -57,9 +56,6 @@ func New(opts Options) (*Server, error) {
 	}
 	if s.chat == nil {
 		s.chat = Echo
-	}
-	if !opts.NoSchema {
-		s.schema = &schema{}
 	}
 	if err := s.load(); err != nil {
 		return nil, err
