@@ -26,7 +26,10 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/crispy-enigma/crispy-enigma/api/v1alpha1"
+	"github.com/crispy-enigma/crispy-enigma/controllers/account"
 	"github.com/crispy-enigma/crispy-enigma/controllers/apply"
+	"github.com/crispy-enigma/crispy-enigma/controllers/binding"
+	"github.com/crispy-enigma/crispy-enigma/controllers/cloudflare"
 	"github.com/crispy-enigma/crispy-enigma/controllers/tenant"
 	"github.com/crispy-enigma/crispy-enigma/controllers/tenant/resources"
 )
@@ -34,6 +37,9 @@ import (
 const (
 	// concurrent passes, over different Tenants. Asking a pod may take two seconds.
 	concurrent = 8
+	// concurrentBindings are many, since nearly all of them wait for their account's API
+	// budget: those of one account mustn't keep another's from being used.
+	concurrentBindings = 64
 	// passTimeout bounds one pass; what is cut off is taken up again.
 	passTimeout = 60 * time.Second
 	// leaderID names the Lease of the leader.
@@ -55,6 +61,8 @@ type Options struct {
 	Class *v1alpha1.TenantClass
 	// Runtime asks pods for their status; nil asks over HTTP.
 	Runtime tenant.StatusReader
+	// Dial reaches Cloudflare; nil is a cloudflare.Pool over HTTP.
+	Dial func(cloudflare.Options, cloudflare.Lane) cloudflare.Account
 	// Registerer of metrics.
 	Registerer prometheus.Registerer
 }
@@ -102,7 +110,7 @@ func NewManager(c *rest.Config, o Options, base manager.Options) (manager.Manage
 	return mgr, nil
 }
 
-// cacheOptions hold what is ours: Tenants, and children by their label.
+// cacheOptions hold what is ours: our own kinds, and children by their label.
 func cacheOptions(o Options) cache.Options {
 	ours := having(resources.LabelTenant, selection.Exists)
 	options := cache.Options{
@@ -117,6 +125,8 @@ func cacheOptions(o Options) cache.Options {
 	stripped := cache.ByObject{Transform: cache.TransformStripManagedFields()}
 	options.ByObject[&v1alpha1.Tenant{}] = stripped
 	options.ByObject[&v1alpha1.CloudflareAccount{}] = stripped
+	// Of these some are children, and others are written by hand.
+	options.ByObject[&v1alpha1.CloudflareBinding{}] = cache.ByObject{Transform: apply.KeepOwn}
 	if len(o.Namespaces) == 0 {
 		options.ByObject[&v1alpha1.TenantClass{}] = stripped
 	}
@@ -201,6 +211,54 @@ func Setup(ctx context.Context, mgr manager.Manager, o Options) error {
 	}
 	if err := r.SetupWithManager(mgr, controller.Options{}, secrets...); err != nil {
 		return fmt.Errorf("setting up the tenant controller: %w", err)
+	}
+	return setupCloudflare(ctx, mgr, o, secrets)
+}
+
+// setupCloudflare puts in the controllers of accounts and of what lies in them. They share
+// one Directory, and so one budget for each API token.
+func setupCloudflare(ctx context.Context, mgr manager.Manager, o Options, secrets []cache.Cache) error {
+	if err := account.RegisterIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
+		return err
+	}
+	metrics, err := account.NewMetrics(o.Registerer)
+	if err != nil {
+		return fmt.Errorf("registering the metrics of accounts: %w", err)
+	}
+	bindingMetrics, err := binding.NewMetrics(o.Registerer)
+	if err != nil {
+		return fmt.Errorf("registering the metrics of bindings: %w", err)
+	}
+	dial := o.Dial
+	if dial == nil {
+		pool := cloudflare.NewPool(cloudflare.PoolOptions{})
+		dial = func(opts cloudflare.Options, lane cloudflare.Lane) cloudflare.Account { return pool.Open(opts, lane) }
+	}
+	directory := account.NewDirectory(account.Config{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Dial: dial,
+		OwnerID: o.Operator.OwnerID, Namespaces: o.Namespaces, Clock: clock.RealClock{},
+	})
+	recorder := mgr.GetEventRecorder("crispy-enigma")
+	accounts := &account.Reconciler{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Accounts: directory, Recorder: recorder,
+		Clock: clock.RealClock{}, Namespaces: o.Namespaces, Metrics: metrics,
+	}
+	if err := accounts.SetupWithManager(mgr, controller.Options{}, secrets...); err != nil {
+		return fmt.Errorf("setting up the account controller: %w", err)
+	}
+	observer := &account.Observer{
+		Client: mgr.GetClient(), Accounts: directory, Clock: clock.RealClock{}, Differs: binding.Differs, Metrics: metrics,
+	}
+	if err := observer.SetupWithManager(mgr, controller.Options{}); err != nil {
+		return fmt.Errorf("setting up the controller of observations: %w", err)
+	}
+	bindings := &binding.Reconciler{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Accounts: directory, Recorder: recorder,
+		Clock: clock.RealClock{}, Random: rand.Reader, Metrics: bindingMetrics,
+	}
+	err = bindings.SetupWithManager(ctx, mgr, controller.Options{MaxConcurrentReconciles: concurrentBindings}, directory.Bindings(), secrets...)
+	if err != nil {
+		return fmt.Errorf("setting up the binding controller: %w", err)
 	}
 	return nil
 }

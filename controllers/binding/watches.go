@@ -28,7 +28,7 @@ const indexAccount = "binding.account"
 // SetupWithManager registers the controller and the index that it needs. wake brings the
 // bindings whose thing the last LIST showed missing or different; secrets are caches of
 // Secrets' metadata, in which a token's Secret that somebody deleted or changed is seen.
-func (r *Reconciler) SetupWithManager(ctx context.Context, mgr manager.Manager, options controller.Options, wake <-chan event.GenericEvent, secrets ...cache.Cache) error {
+func (r *Reconciler) SetupWithManager(ctx context.Context, mgr manager.Manager, options controller.Options, wake source.Source, secrets ...cache.Cache) error {
 	err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.CloudflareBinding{}, indexAccount, func(o client.Object) []string {
 		b, ok := o.(*v1alpha1.CloudflareBinding)
 		if !ok {
@@ -45,7 +45,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr manager.Manager, 
 		For(&v1alpha1.CloudflareBinding{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
 		Watches(&v1alpha1.CloudflareBinding{}, handler.EnqueueRequestsFromMapFunc(r.fromBucket), builder.WithPredicates(gotID())).
 		Watches(&v1alpha1.CloudflareAccount{}, handler.EnqueueRequestsFromMapFunc(r.fromAccount), builder.WithPredicates(accountChanged())).
-		WatchesRawSource(source.Channel(wake, &handler.EnqueueRequestForObject{}))
+		WatchesRawSource(wake)
 	for _, s := range secrets {
 		owned := &metav1.PartialObjectMetadata{}
 		owned.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
