@@ -15,7 +15,7 @@ const (
 	takesAtOnce = 32
 	// takesUnderWay is how many scripts of one tenant are on their way: while the server
 	// does one, the next arrives.
-	takesUnderWay = 2
+	takesUnderWay = 3
 )
 
 // takes sends the takes of one tenant that come at the same time as one script: each is

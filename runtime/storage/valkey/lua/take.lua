@@ -4,14 +4,15 @@
 -- time to live in milliseconds.
 -- Returns for each take which window refuses (0 = none), and either how long to wait
 -- and until it is empty, or how many takes each window had and by how much now was late.
-local reply, k, a = {ARGV[1]}, 2, 3
+local keys, args, call, unpack, sub = KEYS, ARGV, redis.call, struct.unpack, string.sub
+local reply, k, a = {args[1]}, 2, 3
 local now
 
 -- whole decides by logs in any state.
 local function whole(windows)
   local logs, opened, asked = {}, {}, {}
   for i = 0, windows - 1 do
-    local key, log, err = KEYS[k + i], nil, nil
+    local key, log, err = keys[k + i], nil, nil
     log = opened[key]
     if not log then
       log, err = open(key)
@@ -20,8 +21,8 @@ local function whole(windows)
       logs[#logs + 1] = log
     end
     local at = a + 3 + 3 * i
-    asked[i + 1] = {log = log, limit = tonumber(ARGV[at]), length = tonumber(ARGV[at + 1])}
-    log.ttl = math.max(log.ttl or 0, tonumber(ARGV[at + 2]))
+    asked[i + 1] = {log = log, limit = tonumber(args[at]), length = tonumber(args[at + 1])}
+    log.ttl = math.max(log.ttl or 0, tonumber(args[at + 2]))
   end
   local refused, wait, reset = 0, 0, 0
   for i, w in ipairs(asked) do
@@ -52,7 +53,7 @@ local function whole(windows)
   end
   for _, log in ipairs(logs) do
     if log.changed then
-      save(log, list(KEYS[1], log), log.ttl)
+      save(log, list(keys[1], log), log.ttl)
     end
   end
 end
@@ -60,62 +61,66 @@ end
 -- short decides by short logs that the index names for long enough, which are nearly
 -- all, without a table for each. It returns false before it has written anything if
 -- one isn't.
-local bytes, had, behind = {}, {}, {}
+local bytes, from, had, behind = {}, {}, {}, {}
 local function short(windows)
   local refused, wait, reset = 0, 0, 0
   for i = 1, windows do
     local p = a + 3 * i
-    local limit, length = tonumber(ARGV[p]), tonumber(ARGV[p + 1])
-    local b = redis.call('GETRANGE', KEYS[k + i - 1], 0, SMALL - 1)
+    local limit, length = args[p] + 0, args[p + 1] + 0
+    local b = call('GETRANGE', keys[k + i - 1], 0, SMALL - 1)
     local size = #b
     if size <= HEADER or size == SMALL then return false end
-    local whose, _, listed, s, n = struct.unpack('>c16I4I4I4I4', b)
-    if whose ~= tenant or second + ARGV[p + 2] / 1000 > listed then return false end
+    local whose, _, listed, s, n = unpack('>c16I4I4I4I4', b)
+    if whose ~= tenant or second + args[p + 2] / 1000 > listed then return false end
     local first = (second - s) * 1e9 + (nano - n)
-    s, n = struct.unpack('>I4I4', b, size - 7)
+    s, n = unpack('>I4I4', b, size - 7)
     local latest = (second - s) * 1e9 + (nano - n)
     local late = latest < 0 and -latest or 0
     if late > length then return false end
-    local count, gone = (size - HEADER) / 8, 0
+    local start = HEADER
     while first + late >= length do
-      gone = gone + 1
-      if gone == count then break end
-      s, n = struct.unpack('>I4I4', b, HEADER + 1 + 8 * gone)
+      start = start + 8
+      if start == size then break end
+      s, n = unpack('>I4I4', b, start + 1)
       first = (second - s) * 1e9 + (nano - n)
     end
-    if gone > 0 then
-      b = string.sub(b, 1, HEADER) .. string.sub(b, HEADER + 1 + 8 * gone)
-      count = count - gone
-    end
+    local count = (size - start) / 8
     if count >= limit then
-      if gone > 0 then return false end
-      s, n = struct.unpack('>I4I4', b, HEADER + 1 + 8 * (count - limit))
+      s, n = unpack('>I4I4', b, start + 1 + 8 * (count - limit))
       local left = length - (second - s) * 1e9 - (nano - n)
       if refused == 0 or left > wait then
         refused, wait, reset = i, left, length - latest
       end
-    elseif refused > 0 and gone > 0 then
-      return false
     end
-    bytes[i], had[i], behind[i] = b, count, late
+    bytes[i], from[i], had[i], behind[i] = b, start, count, late
   end
   local r = #reply
   reply[r + 1] = refused
   if refused > 0 then
     reply[r + 2], reply[r + 3] = wait, reset
-    return true
   end
   for i = 1, windows do
-    reply[r + 2 * i], reply[r + 2 * i + 1] = had[i], behind[i]
-    local take = behind[i] > 0 and string.sub(bytes[i], -8) or now
-    redis.call('SET', KEYS[k + i - 1], bytes[i] .. take, 'PX', ARGV[a + 3 * i + 2])
+    local b, start, key, ttl = bytes[i], from[i], keys[k + i - 1], args[a + 3 * i + 2]
+    local take = ''
+    if refused == 0 then
+      reply[r + 2 * i], reply[r + 2 * i + 1] = had[i], behind[i]
+      take = behind[i] > 0 and sub(b, -8) or now
+    end
+    if start == HEADER then
+      if take ~= '' then call('SET', key, b .. take, 'PX', ttl) end
+    elseif start == #b and take == '' then
+      call('UNLINK', key)
+    else
+      call('SET', key, sub(b, 1, HEADER) .. sub(b, start + 1) .. take, 'PX', ttl)
+    end
   end
   return true
 end
 
-while a <= #ARGV do
-  local windows = tonumber(ARGV[a + 2])
-  second, nano = tonumber(ARGV[a]), tonumber(ARGV[a + 1])
+local last = #args
+while a <= last do
+  local windows = tonumber(args[a + 2])
+  second, nano = args[a] + 0, args[a + 1] + 0
   now = struct.pack('>I4I4', second, nano)
   if not short(windows) then
     local err = whole(windows)
