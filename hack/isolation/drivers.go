@@ -43,17 +43,17 @@ var drivers = []driver{
 // replicas is how many processes serve a tenant of a driver that several may share.
 const replicas = 2
 
-// password is every login's, in servers that nobody else reaches.
-const password = "ce_c4nary_isolation"
+// forTheRun is every login's password, in servers that nobody else reaches.
+const forTheRun = "ce_c4nary_isolation"
 
 // startValkey starts a server on which each tenant has the login that the operator makes.
 func startValkey(t testing.TB) storagetest.Isolation {
 	server := servers.Redis(t, servers.RedisOptions{})
 	return storagetest.Isolation{Enforced: true, Open: func(ctx context.Context, id tenancy.ID) ([]storage.Store, error) {
 		tag := statestore.Tag(id.Identity())
-		server.SetUser(t, statestore.ACLUser(tag), password, statestore.ACLRules(tag))
+		server.SetUser(t, statestore.ACLUser(tag), forTheRun, statestore.ACLRules(tag))
 		return several(t, func() (storage.Store, error) {
-			return valkey.Open(ctx, valkey.Options{URL: server.URL(statestore.ACLUser(tag), password)})
+			return valkey.Open(ctx, valkey.Options{URL: server.URL(statestore.ACLUser(tag), forTheRun)})
 		})
 	}}
 }
@@ -89,7 +89,7 @@ func startPostgres(t testing.TB) storagetest.Isolation {
 			return nil, err
 		}
 		return several(t, func() (storage.Store, error) {
-			return postgres.Open(ctx, postgres.Options{URL: server.URL(user, password, database), MaxConns: 2})
+			return postgres.Open(ctx, postgres.Options{URL: server.URL(user, forTheRun, database), MaxConns: 2})
 		})
 	}}
 }
@@ -100,7 +100,7 @@ func tenantOf(tag string) (statements string, err error) {
 	if err != nil {
 		return "", err
 	}
-	verifier, err := statestore.PostgresVerifier(password)
+	verifier, err := statestore.PostgresVerifier(forTheRun)
 	if err != nil {
 		return "", err
 	}

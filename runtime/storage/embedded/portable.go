@@ -279,7 +279,7 @@ func (p portable) Erase(ctx context.Context, t tenancy.ID) (int, error) {
 	p.s.usage.Erase(t)
 	p.s.audit.erase(t.Identity())
 	p.s.cache.Clear(t)
-	removed, err := sessions{p.s}.removeAll(ctx, func(tx *tx) ([]int64, error) {
+	removed, err := sessions(p).removeAll(ctx, func(tx *tx) ([]int64, error) {
 		return tx.drop(tx.findAny, t.Identity(), expireAtOnce)
 	})
 	if err != nil {
@@ -289,9 +289,12 @@ func (p portable) Erase(ctx context.Context, t tenancy.ID) (int, error) {
 }
 
 func (t *tx) eraseCounters(tenant string) error {
-	for _, table := range []string{"windows", "budgets", "usage", "audit"} {
-		if _, err := t.conn.ExecContext(context.Background(), `DELETE FROM `+table+` WHERE tenant = ?`, tenant); err != nil {
-			return fmt.Errorf("erasing %s: %w", table, err)
+	for _, erase := range []string{
+		`DELETE FROM windows WHERE tenant = ?`, `DELETE FROM budgets WHERE tenant = ?`,
+		`DELETE FROM usage WHERE tenant = ?`, `DELETE FROM audit WHERE tenant = ?`,
+	} {
+		if _, err := t.conn.ExecContext(context.Background(), erase, tenant); err != nil {
+			return fmt.Errorf("erasing counters: %w", err)
 		}
 	}
 	return nil

@@ -87,7 +87,7 @@ func (i Isolation) Run(ctx context.Context) (Verdict, error) {
 		if err != nil {
 			return Verdict{}, fmt.Errorf("opening the store of tenant %q: %w", identity, err)
 		}
-		lanes[n] = newLane(ctx, r, id, stores, rand.New(rand.NewPCG(i.Seed, uint64(n)))) //nolint:gosec // drawn again from its seed
+		lanes[n] = newLane(ctx, r, id, stores, rand.New(rand.NewPCG(i.Seed, uint64(n))))
 	}
 	for n, l := range lanes {
 		l.neighbour = lanes[(n+1)%len(lanes)].id

@@ -126,7 +126,10 @@ func (r routedSessions) Append(ctx context.Context, t tenancy.ID, o storage.Owne
 }
 
 func (r routedSessions) History(ctx context.Context, t tenancy.ID, o storage.Owner, session string, page storage.Page) (found []storage.Message, err error) {
-	err = r.p.with(t, func(s storage.Store) (err error) { found, err = s.Sessions().History(ctx, t, o, session, page); return err })
+	err = r.p.with(t, func(s storage.Store) (err error) {
+		found, err = s.Sessions().History(ctx, t, o, session, page)
+		return err
+	})
 	return found, err
 }
 
@@ -135,7 +138,10 @@ func (r routedSessions) Delete(ctx context.Context, t tenancy.ID, o storage.Owne
 }
 
 func (r routedSessions) List(ctx context.Context, t tenancy.ID, o storage.Owner, limit int, cursor string) (found []storage.SessionInfo, next string, err error) {
-	err = r.p.with(t, func(s storage.Store) (err error) { found, next, err = s.Sessions().List(ctx, t, o, limit, cursor); return err })
+	err = r.p.with(t, func(s storage.Store) (err error) {
+		found, next, err = s.Sessions().List(ctx, t, o, limit, cursor)
+		return err
+	})
 	return found, next, err
 }
 
@@ -147,7 +153,10 @@ func (r routedSessions) Expire(ctx context.Context, t tenancy.ID, before time.Ti
 type routedWindows struct{ p *perTenant }
 
 func (r routedWindows) Take(ctx context.Context, t tenancy.ID, key string, windows []storage.Window, now time.Time) (taken storage.Taken, err error) {
-	err = r.p.with(t, func(s storage.Store) (err error) { taken, err = s.Windows().Take(ctx, t, key, windows, now); return err })
+	err = r.p.with(t, func(s storage.Store) (err error) {
+		taken, err = s.Windows().Take(ctx, t, key, windows, now)
+		return err
+	})
 	return taken, err
 }
 
@@ -158,7 +167,10 @@ func (r routedWindows) Return(ctx context.Context, t tenancy.ID, key string, win
 type routedBudgets struct{ p *perTenant }
 
 func (r routedBudgets) Reserve(ctx context.Context, t tenancy.ID, limits []storage.Limit, amounts []int64) (held storage.Reservation, err error) {
-	err = r.p.with(t, func(s storage.Store) (err error) { held, err = s.Budgets().Reserve(ctx, t, limits, amounts); return err })
+	err = r.p.with(t, func(s storage.Store) (err error) {
+		held, err = s.Budgets().Reserve(ctx, t, limits, amounts)
+		return err
+	})
 	return held, err
 }
 
