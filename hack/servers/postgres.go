@@ -130,12 +130,14 @@ func (s *PostgresServer) Kill(t testing.TB) {
 	if err != nil {
 		t.Fatalf("finding PostgreSQL's processes: %v", err)
 	}
-	for _, child := range append(strings.Fields(string(children)), strconv.Itoa(pid)) {
-		child, err := strconv.Atoi(child)
+	all := append(strings.Fields(string(children)), strconv.Itoa(pid))
+	for _, process := range all {
+		id, err := strconv.Atoi(process)
 		if err != nil {
 			t.Fatalf("reading a process's id: %v", err)
 		}
-		if err := syscall.Kill(child, syscall.SIGKILL); err != nil {
+		// One may have ended by itself meanwhile.
+		if err := syscall.Kill(id, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 			t.Fatalf("killing PostgreSQL: %v", err)
 		}
 	}
@@ -144,6 +146,22 @@ func (s *PostgresServer) Kill(t testing.TB) {
 	}
 	<-s.exited
 	_ = s.hold.Close()
+	// Their shared memory is in use until the last has gone.
+	for _, process := range all {
+		for alive(process) {
+			time.Sleep(5 * time.Millisecond)
+		}
+	}
+}
+
+// alive tells whether a process runs; one that has ended may wait to be buried.
+func alive(pid string) bool {
+	stat, err := os.ReadFile(filepath.Join("/proc", pid, "stat"))
+	if err != nil {
+		return false
+	}
+	_, state, _ := strings.Cut(string(stat), ") ")
+	return !strings.HasPrefix(state, "Z") && !strings.HasPrefix(state, "X")
 }
 
 // Start starts a server that was killed, on the same port and files, and returns when it
@@ -198,7 +216,7 @@ func (s *PostgresServer) initialise(credential *syscall.Credential, settings []s
 	if err := give(s.dir, credential); err != nil {
 		return fmt.Errorf("giving PostgreSQL its directory: %w", err)
 	}
-	initdb := exec.Command(filepath.Join(s.bin, "initdb"), "-D", filepath.Join(s.dir, "data"), "-U", "postgres",
+	initdb := exec.CommandContext(context.Background(), filepath.Join(s.bin, "initdb"), "-D", filepath.Join(s.dir, "data"), "-U", "postgres",
 		"-A", "scram-sha-256", "--pwfile", secret, "-E", "UTF8", "--locale=C", "--no-sync")
 	initdb.Dir = s.dir
 	initdb.SysProcAttr = &syscall.SysProcAttr{Credential: credential, Pdeathsig: syscall.SIGKILL}
@@ -268,7 +286,7 @@ func (s *PostgresServer) run() error {
 	if err != nil {
 		return fmt.Errorf("making a pipe: %w", err)
 	}
-	keeper := exec.Command("sh", "-c", keeperScript, filepath.Join(s.bin, "postgres"), s.dir)
+	keeper := exec.CommandContext(context.Background(), "sh", "-c", keeperScript, filepath.Join(s.bin, "postgres"), s.dir)
 	keeper.Dir, keeper.ExtraFiles = s.dir, []*os.File{read}
 	keeper.SysProcAttr = &syscall.SysProcAttr{Credential: credential, Setpgid: true}
 	if err := keeper.Start(); err != nil {
@@ -282,7 +300,7 @@ func (s *PostgresServer) run() error {
 	}()
 	deadline := time.After(30 * time.Second)
 	for {
-		ready := exec.Command(filepath.Join(s.bin, "pg_isready"), "-q", "-h", "127.0.0.1", "-p", strconv.Itoa(s.Port))
+		ready := exec.CommandContext(context.Background(), filepath.Join(s.bin, "pg_isready"), "-q", "-h", "127.0.0.1", "-p", strconv.Itoa(s.Port))
 		if ready.Run() == nil {
 			return nil
 		}

@@ -15,7 +15,7 @@ type audit struct{ s *Store }
 
 func (a audit) Record(ctx context.Context, t tenancy.ID, r storage.AuditRecord) error {
 	a.s.unflushed.Store(true)
-	return a.s.doOwed(ctx, t, counts, decide(`SELECT enigma.note($1, $2, $3, $4, $5, $6, $7)`,
+	return a.s.doOwed(ctx, t, decide(`SELECT enigma.note($1, $2, $3, $4, $5, $6, $7)`,
 		r.At.UnixMilli(), []byte(r.Caller), []byte(r.Tool), []byte(r.ParamsHash), []byte(r.Outcome), int64(r.Duration)))
 }
 

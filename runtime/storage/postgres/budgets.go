@@ -70,7 +70,7 @@ func (b budgets) Settle(ctx context.Context, t tenancy.ID, r storage.Reservation
 	}
 	names, _, untils := columns(r.Limits)
 	b.s.unflushed.Store(true)
-	return b.s.doOwed(ctx, t, counts, decide(`SELECT enigma.settle($1, $2, $3, $4, $5)`, names, r.Amounts, used, untils))
+	return b.s.doOwed(ctx, t, decide(`SELECT enigma.settle($1, $2, $3, $4, $5)`, names, r.Amounts, used, untils))
 }
 
 func (b budgets) Spent(ctx context.Context, t tenancy.ID, names []string) (used, reserved []int64, err error) {

@@ -94,9 +94,9 @@ func (s *Store) admitOwed(t tenancy.ID) error {
 	return nil
 }
 
-// doOwed is do for calls that are owed though their context has ended.
-func (s *Store) doOwed(ctx context.Context, t tenancy.ID, k kind, f call) error {
-	return s.do(context.WithoutCancel(ctx), t, k, f)
+// doOwed is do for counts that are owed though their context has ended.
+func (s *Store) doOwed(ctx context.Context, t tenancy.ID, f call) error {
+	return s.do(context.WithoutCancel(ctx), t, counts, f)
 }
 
 // pause lets those pass for whom the try was rolled back.

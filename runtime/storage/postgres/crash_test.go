@@ -187,7 +187,6 @@ func TestWhatIsClosedIsOnTheDisk(t *testing.T) {
 	}
 	server.Kill(t)
 	server.Start(t)
-	d.admin = connect(t, server.URL(d.name, "for-tests-only", d.name))
 	again := d.open(t, id)
 	buckets, err := again.Usage().Sum(t.Context(), id, time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
 	if err != nil || len(buckets) != 2 {

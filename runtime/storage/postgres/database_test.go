@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -32,7 +33,7 @@ var rolesLock sync.Mutex
 type database struct {
 	server   *servers.PostgresServer
 	name     string
-	admin    *pgx.Conn
+	adminURL string
 	maxConns int
 	mu       sync.Mutex
 	logins   map[string]bool
@@ -57,14 +58,24 @@ func run(ctx context.Context, c *pgx.Conn, scripts ...string) error {
 	return nil
 }
 
+// operate runs scripts as the operator does.
+func (d *database) operate(ctx context.Context, scripts ...string) error {
+	c, err := pgx.Connect(ctx, d.adminURL)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close(context.Background()) }()
+	return run(ctx, c, scripts...)
+}
+
 // share makes a database and its schema by the operator's login, which is no superuser.
 func share(t testing.TB, server *servers.PostgresServer) *database {
 	t.Helper()
 	name, admin := server.Database(t)
-	d := &database{server: server, name: name, admin: connect(t, admin), maxConns: 4, logins: map[string]bool{}}
+	d := &database{server: server, name: name, adminURL: admin, maxConns: 4, logins: map[string]bool{}}
 	rolesLock.Lock()
 	defer rolesLock.Unlock()
-	if err := run(t.Context(), d.admin, statestore.PostgresSchema(), statestore.PostgresShare()); err != nil {
+	if err := d.operate(t.Context(), statestore.PostgresSchema(), statestore.PostgresShare()); err != nil {
 		t.Fatalf("making the schema: %v", err)
 	}
 	return d
@@ -98,7 +109,7 @@ func (d *database) login(ctx context.Context, id tenancy.ID, slot string) (strin
 	}
 	rolesLock.Lock()
 	defer rolesLock.Unlock()
-	if err := run(ctx, d.admin, tenant, login); err != nil {
+	if err := d.operate(ctx, tenant, login); err != nil {
 		return "", fmt.Errorf("making login %s: %w", user, err)
 	}
 	d.logins[user] = true
@@ -160,7 +171,29 @@ func (d *database) perTenant(t testing.TB) storage.Store {
 	return s
 }
 
+// TestKeepsThePromises gives each check an empty database, one that a check before it has
+// done with if there is one.
 func TestKeepsThePromises(t *testing.T) {
 	server := servers.Postgres(t)
-	storagetest.Run(t, func(t *testing.T) storage.Store { return share(t, server).perTenant(t) })
+	free := make(chan *database, 64)
+	storagetest.Run(t, func(t *testing.T) storage.Store {
+		var d *database
+		select {
+		case d = <-free:
+		default:
+			d = share(t, server)
+		}
+		t.Cleanup(func() {
+			super, err := pgx.Connect(context.Background(), server.Super(d.name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = super.Close(context.Background()) }()
+			if err := run(context.Background(), super, "TRUNCATE enigma."+strings.Join(tables, ", enigma.")); err != nil {
+				t.Fatal(err)
+			}
+			free <- d
+		})
+		return d.perTenant(t)
+	})
 }

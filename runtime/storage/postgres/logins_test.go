@@ -81,7 +81,7 @@ func TestTheSchemaIsMadeOnce(t *testing.T) {
 	var done sync.WaitGroup
 	for range 4 {
 		done.Go(func() {
-			c, err := pgx.Connect(t.Context(), server.URL(d.name, "for-tests-only", d.name))
+			c, err := pgx.Connect(t.Context(), d.adminURL)
 			if err != nil {
 				t.Error(err)
 				return
@@ -93,7 +93,7 @@ func TestTheSchemaIsMadeOnce(t *testing.T) {
 		})
 	}
 	done.Wait()
-	if err := run(t.Context(), d.admin, statestore.PostgresShare()); err != nil {
+	if err := d.operate(t.Context(), statestore.PostgresShare()); err != nil {
 		t.Errorf("sharing again: %v", err)
 	}
 	super := connect(t, server.Super(d.name))
@@ -130,7 +130,7 @@ func TestAPasswordChangesWithoutAGap(t *testing.T) {
 		t.Fatal(err)
 	}
 	current.Store(&second)
-	if err := run(t.Context(), d.admin, statement(t)(statestore.PostgresCloseLogin(tag, "a"))); err != nil {
+	if err := d.operate(t.Context(), statement(t)(statestore.PostgresCloseLogin(tag, "a"))); err != nil {
 		t.Fatalf("closing the first login: %v", err)
 	}
 	for i := range 20 {
@@ -176,15 +176,16 @@ func TestATenantIsErasedAndDropped(t *testing.T) {
 		t.Fatal(err)
 	}
 	furnish(t, d.open(t, b), b, 2)
+	admin := connect(t, d.adminURL)
 	for _, table := range tables {
-		if n := count(t, d.admin, "SELECT count(*) FROM enigma."+table); n != 0 {
+		if n := count(t, admin, "SELECT count(*) FROM enigma."+table); n != 0 {
 			t.Errorf("the operator's login sees %d rows of %s", n, table)
 		}
 	}
 	tag := statestore.Tag(a.Identity())
 	total, rounds := 0, 0
 	for more := true; more && rounds < 10; rounds++ {
-		results, err := d.admin.PgConn().Exec(t.Context(), statement(t)(statestore.PostgresErase(tag))).ReadAll()
+		results, err := admin.PgConn().Exec(t.Context(), statement(t)(statestore.PostgresErase(tag))).ReadAll()
 		if err != nil {
 			t.Fatalf("erasing: %v", err)
 		}
@@ -198,10 +199,10 @@ func TestATenantIsErasedAndDropped(t *testing.T) {
 	if total != 1500 || rounds < 2 {
 		t.Errorf("erased %d sessions in %d rounds, want 1500 in more than one", total, rounds)
 	}
-	if n := count(t, d.admin, "SELECT count(*) FROM pg_roles WHERE rolname = current_user"); n != 1 {
+	if n := count(t, admin, "SELECT count(*) FROM pg_roles WHERE rolname = current_user"); n != 1 {
 		t.Error("the operator's login stayed in the tenant's role")
 	}
-	if err := run(t.Context(), d.admin, statement(t)(statestore.PostgresDrop(tag)), statement(t)(statestore.PostgresDrop(tag))); err != nil {
+	if err := d.operate(t.Context(), statement(t)(statestore.PostgresDrop(tag)), statement(t)(statestore.PostgresDrop(tag))); err != nil {
 		t.Fatalf("dropping: %v", err)
 	}
 	super := connect(t, d.server.Super(d.name))

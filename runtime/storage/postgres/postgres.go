@@ -109,7 +109,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, fmt.Errorf("making a pool of connections: %w", err)
 	}
 	if err := s.probe(ctx); err != nil {
-		s.fail(err)
+		_ = s.fail(err) // Health tells, and so does each call until it has healed
 	}
 	return s, nil
 }

@@ -146,7 +146,7 @@ func messages(ctx context.Context, c *pgx.Conn, tag, sql string, args ...any) ([
 const (
 	infoColumns = `tenant, seq, session, created, updated, next - first`
 	ownList     = `SELECT ` + infoColumns + ` FROM enigma.sessions
-		WHERE tenant = $1 AND caller = $2 AND (updated, seq) < ($3, $4) ORDER BY updated DESC, seq DESC LIMIT $5`
+		WHERE tenant = $1 AND caller_hash = $2 AND (updated, seq) < ($3, $4) ORDER BY updated DESC, seq DESC LIMIT $5`
 	anyList = `SELECT ` + infoColumns + ` FROM enigma.sessions
 		WHERE tenant = $1 AND $2::bytea IS NOT NULL AND (updated, seq) < ($3, $4) ORDER BY updated DESC, seq DESC LIMIT $5`
 )
@@ -173,7 +173,7 @@ func (s sessions) List(ctx context.Context, t tenancy.ID, o storage.Owner, limit
 	var at []storage.Position
 	err := s.s.do(ctx, t, reads, func(ctx context.Context, c *pgx.Conn, tag string) error {
 		// One row more than asked for tells whether there is a next page.
-		rows, err := c.Query(ctx, sql, tag, []byte(o.Caller), after.Updated.UnixMilli(), after.Seq, int64(limit)+1)
+		rows, err := c.Query(ctx, sql, tag, digest(o.Caller), after.Updated.UnixMilli(), after.Seq, int64(limit)+1)
 		if err != nil {
 			return err
 		}

@@ -20,7 +20,7 @@ func (u usage) Add(ctx context.Context, t tenancy.ID, r storage.UsageRecord) err
 		return storage.ErrBadAmount
 	}
 	u.s.unflushed.Store(true)
-	return u.s.doOwed(ctx, t, counts, decide(`SELECT enigma.use($1, $2, $3, $4, $5, 1, $6, $7, $8, $9)`,
+	return u.s.doOwed(ctx, t, decide(`SELECT enigma.use($1, $2, $3, $4, $5, 1, $6, $7, $8, $9)`,
 		minuteOf(r.At), []byte(r.Model), []byte(r.Feature), []byte(r.Outcome), r.TokensIn, r.TokensOut, r.MicroUSD, int64(r.Latency)))
 }
 

@@ -77,5 +77,5 @@ func (w windows) Return(ctx context.Context, t tenancy.ID, key string, windows [
 	if err != nil {
 		return err
 	}
-	return w.s.doOwed(ctx, t, counts, decide(`SELECT enigma.give_back($1, $2, $3, $4)`, digest(key), b.names, at.UnixNano()))
+	return w.s.doOwed(ctx, t, decide(`SELECT enigma.give_back($1, $2, $3, $4)`, digest(key), b.names, at.UnixNano()))
 }
