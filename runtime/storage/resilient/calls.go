@@ -99,7 +99,7 @@ func (c budgets) Settle(ctx context.Context, t tenancy.ID, r storage.Reservation
 	if t.IsZero() {
 		return storage.ErrNoTenant
 	}
-	return c.s.owe(ctx, func(ctx context.Context) error { return c.to.Settle(ctx, t, r, used) })
+	return c.s.owe(ctx, &owed{t, Settlement{r, used}, func(ctx context.Context) error { return c.to.Settle(ctx, t, r, used) }})
 }
 
 func (c budgets) Spent(ctx context.Context, t tenancy.ID, names []string) (used, reserved []int64, err error) {
@@ -119,7 +119,7 @@ func (c usage) Add(ctx context.Context, t tenancy.ID, r storage.UsageRecord) err
 	if t.IsZero() {
 		return storage.ErrNoTenant
 	}
-	return c.s.owe(ctx, func(ctx context.Context) error { return c.to.Add(ctx, t, r) })
+	return c.s.owe(ctx, &owed{t, r, func(ctx context.Context) error { return c.to.Add(ctx, t, r) }})
 }
 
 func (c usage) Sum(ctx context.Context, t tenancy.ID, from, to time.Time) ([]storage.UsageBucket, error) {
@@ -158,7 +158,7 @@ func (c audit) Record(ctx context.Context, t tenancy.ID, r storage.AuditRecord) 
 	if t.IsZero() {
 		return storage.ErrNoTenant
 	}
-	return c.s.owe(ctx, func(ctx context.Context) error { return c.to.Record(ctx, t, r) })
+	return c.s.owe(ctx, &owed{t, r, func(ctx context.Context) error { return c.to.Record(ctx, t, r) }})
 }
 
 func (c audit) Records(ctx context.Context, t tenancy.ID, from, to time.Time, limit int, cursor string) (found []storage.AuditRecord, next string, err error) {

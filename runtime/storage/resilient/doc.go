@@ -8,5 +8,6 @@
 // Settlements, usage and audit that were never sent are kept, in bounded memory, and sent
 // once the server is back: they are money. One that was sent and not answered isn't sent
 // again, since it may have been done: a reservation then stays spent, and a record is the
-// caller's to log. What is kept is lost with the process.
+// caller's to log. Options.Lost is told of what is still kept when the store is closed; it
+// is gone if the process is killed.
 package resilient

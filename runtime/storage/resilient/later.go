@@ -4,19 +4,26 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+
+	"github.com/crispy-enigma/crispy-enigma/runtime/tenancy"
 )
 
 // later holds calls that are owed, in the order of their making.
 type later struct {
 	most int
+	tell func(tenancy.ID, any)
 	lost atomic.Int64
 
 	mu      sync.Mutex
-	waiting []owed
+	waiting []*owed
 }
 
-// owed is a call whose answer nobody needs.
-type owed func(ctx context.Context) error
+// owed is a call whose answer nobody needs, and what it says.
+type owed struct {
+	tenant tenancy.ID
+	what   any
+	call   func(ctx context.Context) error
+}
 
 func (l *later) len() int {
 	l.mu.Lock()
@@ -24,7 +31,7 @@ func (l *later) len() int {
 	return len(l.waiting)
 }
 
-func (l *later) add(o owed) bool {
+func (l *later) add(o *owed) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.waiting) >= l.most {
@@ -37,14 +44,21 @@ func (l *later) add(o owed) bool {
 // drop lets go of what waits, and tells how many those are.
 func (l *later) drop() int {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	n := len(l.waiting)
+	dropped := l.waiting
 	l.waiting = nil
-	l.lost.Add(int64(n))
-	return n
+	l.mu.Unlock()
+	for _, o := range dropped {
+		l.lose(o)
+	}
+	return len(dropped)
 }
 
-func (l *later) next() owed {
+func (l *later) lose(o *owed) {
+	l.lost.Add(1)
+	l.tell(o.tenant, o.what)
+}
+
+func (l *later) next() *owed {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.waiting) == 0 {
@@ -66,12 +80,12 @@ func (l *later) sent() {
 func (l *later) send(ctx context.Context, s *Store) {
 	for o := l.next(); o != nil && ctx.Err() == nil; o = l.next() {
 		// One that is under way when ctx ends is waited for: its outcome must be known.
-		err := s.do(context.WithoutCancel(ctx), s.options.Timeout, o)
+		err := s.do(context.WithoutCancel(ctx), s.options.Timeout, o.call)
 		if err != nil && neverSent(err) {
 			return
 		}
 		if err != nil {
-			l.lost.Add(1)
+			l.lose(o)
 		}
 		l.sent()
 	}
@@ -79,8 +93,8 @@ func (l *later) send(ctx context.Context, s *Store) {
 
 // owe makes a call that is owed though ctx has ended, and keeps it for later if it can't
 // have been sent.
-func (s *Store) owe(ctx context.Context, o owed) error {
-	err := s.do(context.WithoutCancel(ctx), s.options.Timeout, o)
+func (s *Store) owe(ctx context.Context, o *owed) error {
+	err := s.do(context.WithoutCancel(ctx), s.options.Timeout, o.call)
 	if err == nil || !neverSent(err) || !s.later.add(o) {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/failsafe-go/failsafe-go/circuitbreaker"
 
 	"github.com/crispy-enigma/crispy-enigma/runtime/storage"
+	"github.com/crispy-enigma/crispy-enigma/runtime/tenancy"
 )
 
 // ReasonAway in Health: calls are refused until the server is found back. A driver's own
@@ -46,6 +47,16 @@ type Options struct {
 	// Changed is told when calls begin to be refused and when they are served again; may
 	// be nil. It must not block.
 	Changed func(away bool)
+	// Lost is told of each thing that was kept and could not be sent after all: a
+	// storage.UsageRecord, a storage.AuditRecord or a Settlement. It is to be logged: no
+	// caller was told. May be nil.
+	Lost func(t tenancy.ID, what any)
+}
+
+// Settlement is what Budgets.Settle was given.
+type Settlement struct {
+	Reservation storage.Reservation
+	Used        []int64
 }
 
 func (o Options) withDefaults() Options {
@@ -66,6 +77,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Changed == nil {
 		o.Changed = func(bool) {}
+	}
+	if o.Lost == nil {
+		o.Lost = func(tenancy.ID, any) {}
 	}
 	return o
 }
@@ -89,7 +103,7 @@ var _ storage.Store = (*Store)(nil)
 func New(driver storage.Store, o Options) *Store {
 	o = o.withDefaults()
 	s := &Store{driver: driver, options: o, wake: make(chan struct{}, 1), ended: make(chan struct{})}
-	s.later.most = o.MaxWaiting
+	s.later.most, s.later.tell = o.MaxWaiting, o.Lost
 	s.breaker = circuitbreaker.NewBuilder[any]().
 		WithFailureThreshold(o.Failures).
 		OnOpen(func(e circuitbreaker.StateChangedEvent) {

@@ -287,19 +287,24 @@ func TestWhatMayHaveBeenDoneIsNotSentAgain(t *testing.T) {
 func TestWhatWaitsIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFar()
-		s := newStore(f, resilient.Options{MaxWaiting: 10})
+		told := 0
+		s := newStore(f, resilient.Options{MaxWaiting: 10, Lost: func(id tenancy.ID, what any) {
+			if r, ok := what.(storage.UsageRecord); ok && id == acme() && r.TokensIn == 7 {
+				told++
+			}
+		}})
 		f.way.Store(refuses)
 		refused := 0
 		for range 25 {
-			if err := s.Usage().Add(t.Context(), acme(), storage.UsageRecord{At: time.Now()}); errors.Is(err, storage.ErrUnavailable) {
+			if err := s.Usage().Add(t.Context(), acme(), storage.UsageRecord{At: time.Now(), TokensIn: 7}); errors.Is(err, storage.ErrUnavailable) {
 				refused++
 			}
 		}
 		if refused != 15 || s.Waiting() != 10 {
 			t.Errorf("%d were refused, %d wait; want 15 and 10", refused, s.Waiting())
 		}
-		if err := s.Close(t.Context()); !errors.Is(err, storage.ErrUnavailable) || s.Lost() != 10 {
-			t.Errorf("Close: %v, %d lost; want an error and 10", err, s.Lost())
+		if err := s.Close(t.Context()); !errors.Is(err, storage.ErrUnavailable) || s.Lost() != 10 || told != 10 {
+			t.Errorf("Close: %v, %d lost, told of %d; want an error and 10", err, s.Lost(), told)
 		}
 	})
 }
