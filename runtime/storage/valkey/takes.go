@@ -30,8 +30,9 @@ type takes struct {
 type taking struct {
 	windows []storage.Window
 	keys    []string
-	args    []string
-	done    chan taken
+	// asked is the take as the script reads it.
+	asked string
+	done  chan taken
 }
 
 type taken struct {
@@ -41,8 +42,6 @@ type taken struct {
 
 // take returns when it is decided or ctx has ended.
 func (s *Store) take(ctx context.Context, n *names, t *taking) (storage.Taken, error) {
-	bounded, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
 	q := &n.takes
 	q.mu.Lock()
 	q.waiting = append(q.waiting, t)
@@ -54,17 +53,18 @@ func (s *Store) take(ctx context.Context, n *names, t *taking) (storage.Taken, e
 	select {
 	case d := <-t.done:
 		return d.taken, d.err
-	case <-bounded.Done():
+	case <-ctx.Done():
 	}
 	q.mu.Lock()
 	if i := slices.Index(q.waiting, t); i >= 0 {
 		q.waiting = slices.Delete(q.waiting, i, i+1)
 	}
 	q.mu.Unlock()
-	return storage.Taken{}, s.fault(ctx, bounded.Err())
+	return storage.Taken{}, ctx.Err()
 }
 
-// sendTakes goes on until none waits.
+// sendTakes goes on until none waits. If the server fails, those that wait fail with
+// those that were sent: they would find out the same, only later.
 func (s *Store) sendTakes(n *names) {
 	q := &n.takes
 	for {
@@ -78,6 +78,12 @@ func (s *Store) sendTakes(n *names) {
 		}
 		q.mu.Unlock()
 		decided, err := s.decide(n, some)
+		if err != nil {
+			q.mu.Lock()
+			some = append(some, q.waiting...)
+			q.waiting = nil
+			q.mu.Unlock()
+		}
 		for i, t := range some {
 			if err != nil {
 				t.done <- taken{err: err}
@@ -91,7 +97,7 @@ func (s *Store) sendTakes(n *names) {
 func (s *Store) decide(n *names, some []*taking) ([]storage.Taken, error) {
 	keys, args := []string{n.key("windows")}, []string{n.mark}
 	for _, t := range some {
-		keys, args = append(keys, t.keys...), append(args, t.args...)
+		keys, args = append(keys, t.keys...), append(args, t.asked)
 	}
 	reply, err := s.run(context.Background(), n, takeScript, keys, args...)
 	if err != nil {

@@ -2,6 +2,7 @@ package valkey
 
 import (
 	"context"
+	"encoding/binary"
 	"math"
 	"strconv"
 	"time"
@@ -24,17 +25,20 @@ func (w windows) Take(ctx context.Context, t tenancy.ID, key string, windows []s
 	if err := w.s.admit(ctx, t); err != nil {
 		return storage.Taken{}, err
 	}
-	n, second, nano := w.s.namesOf(t), secondOf(now), strconv.Itoa(now.Nanosecond())
+	n := w.s.namesOf(t)
 	bounding, keys := n.windows(key, windows)
 	if len(bounding) == 0 {
 		return storage.Taken{OK: true, Remaining: math.MaxInt}, nil
 	}
-	args := append(make([]string, 0, 3+3*len(bounding)), second, nano, strconv.Itoa(len(bounding)))
+	asked := binary.BigEndian.AppendUint32(make([]byte, 0, 8+24*len(bounding)), secondOf(now))
+	asked = binary.BigEndian.AppendUint32(asked, uint32(now.Nanosecond()))
 	for _, b := range bounding {
 		ttl := (b.Length + windowSlack).Milliseconds() + 1
-		args = append(args, strconv.Itoa(b.Limit), strconv.FormatInt(int64(b.Length), 10), strconv.FormatInt(ttl, 10))
+		for _, x := range []int64{int64(b.Limit), int64(b.Length), ttl} {
+			asked = binary.LittleEndian.AppendUint64(asked, math.Float64bits(float64(x)))
+		}
 	}
-	return w.s.take(ctx, n, &taking{windows: bounding, keys: keys, args: args, done: make(chan taken, 1)})
+	return w.s.take(ctx, n, &taking{windows: bounding, keys: keys, asked: string(asked), done: make(chan taken, 1)})
 }
 
 // readTaken reads the numbers of one take and tells how many they were: which window
@@ -63,7 +67,7 @@ func (w windows) Return(ctx context.Context, t tenancy.ID, key string, windows [
 	if len(bounding) == 0 {
 		return nil
 	}
-	return w.s.owed(ctx, n, returnScript, keys, n.mark, secondOf(at), strconv.Itoa(at.Nanosecond()))
+	return w.s.owed(ctx, n, returnScript, keys, n.mark, strconv.FormatUint(uint64(secondOf(at)), 10), strconv.Itoa(at.Nanosecond()))
 }
 
 // windows leaves out those without a bound. A longer length than
@@ -79,6 +83,5 @@ func (n *names) windows(key string, windows []storage.Window) (bounding []storag
 	return bounding, keys
 }
 
-func secondOf(t time.Time) string {
-	return strconv.FormatInt(min(max(0, t.Unix()), math.MaxUint32), 10)
-}
+// secondOf is good until 2106.
+func secondOf(t time.Time) uint32 { return uint32(min(max(0, t.Unix()), math.MaxUint32)) }

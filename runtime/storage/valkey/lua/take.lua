@@ -1,16 +1,16 @@
 -- Takes that came together, each decided by itself.
 -- KEYS: index of windows, then a log a window of each take. ARGV from 3, for each take:
--- seconds, nanoseconds, how many windows, and of each limit, length in nanoseconds and
--- time to live in milliseconds.
+-- its time in 8 bytes as in a log, and of each window limit, length in nanoseconds and
+-- time to live in milliseconds as doubles, all in one, since words cost time too.
 -- Returns for each take which window refuses (0 = none), and either how long to wait
 -- and until it is empty, or how many takes each window had and by how much now was late.
 local keys, args, call, unpack, sub = KEYS, ARGV, redis.call, struct.unpack, string.sub
-local reply, k, a = {args[1]}, 2, 3
-local now
+local reply, k = {args[1]}, 2
+local asked, now
 
 -- whole decides by logs in any state.
 local function whole(windows)
-  local logs, opened, asked = {}, {}, {}
+  local logs, opened, limits = {}, {}, {}
   for i = 0, windows - 1 do
     local key, log, err = keys[k + i], nil, nil
     log = opened[key]
@@ -20,12 +20,12 @@ local function whole(windows)
       opened[key] = log
       logs[#logs + 1] = log
     end
-    local at = a + 3 + 3 * i
-    asked[i + 1] = {log = log, limit = tonumber(args[at]), length = tonumber(args[at + 1])}
-    log.ttl = math.max(log.ttl or 0, tonumber(args[at + 2]))
+    local limit, length, ttl = unpack('<ddd', asked, 9 + 24 * i)
+    limits[i + 1] = {log = log, limit = limit, length = length}
+    log.ttl = math.max(log.ttl or 0, ttl)
   end
   local refused, wait, reset = 0, 0, 0
-  for i, w in ipairs(asked) do
+  for i, w in ipairs(limits) do
     advance(w.log, w.length, now)
     local over = w.log.n - w.limit
     if over >= 0 then
@@ -40,10 +40,10 @@ local function whole(windows)
   if refused > 0 then
     reply[#reply + 1], reply[#reply + 2] = wait, reset
   else
-    for _, w in ipairs(asked) do
+    for _, w in ipairs(limits) do
       reply[#reply + 1], reply[#reply + 2] = w.log.n, late(w.log)
     end
-    for _, w in ipairs(asked) do
+    for _, w in ipairs(limits) do
       -- A take that came late counts as made with the latest.
       if w.log.tail == '' then
         w.log.take = late(w.log) > 0 and at(w.log, w.log.n - 1) or now
@@ -61,17 +61,16 @@ end
 -- short decides by short logs that the index names for long enough, which are nearly
 -- all, without a table for each. It returns false before it has written anything if
 -- one isn't.
-local bytes, from, had, behind = {}, {}, {}, {}
+local bytes, from, had, behind, life = {}, {}, {}, {}, {}
 local function short(windows)
   local refused, wait, reset = 0, 0, 0
   for i = 1, windows do
-    local p = a + 3 * i
-    local limit, length = args[p] + 0, args[p + 1] + 0
+    local limit, length, ttl = unpack('<ddd', asked, 24 * i - 15)
     local b = call('GETRANGE', keys[k + i - 1], 0, SMALL - 1)
     local size = #b
     if size <= HEADER or size == SMALL then return false end
     local whose, _, listed, s, n = unpack('>c16I4I4I4I4', b)
-    if whose ~= tenant or second + args[p + 2] / 1000 > listed then return false end
+    if whose ~= tenant or second + ttl / 1000 > listed then return false end
     local first = (second - s) * 1e9 + (nano - n)
     s, n = unpack('>I4I4', b, size - 7)
     local latest = (second - s) * 1e9 + (nano - n)
@@ -92,7 +91,7 @@ local function short(windows)
         refused, wait, reset = i, left, length - latest
       end
     end
-    bytes[i], from[i], had[i], behind[i] = b, start, count, late
+    bytes[i], from[i], had[i], behind[i], life[i] = b, start, count, late, ttl
   end
   local r = #reply
   reply[r + 1] = refused
@@ -100,7 +99,7 @@ local function short(windows)
     reply[r + 2], reply[r + 3] = wait, reset
   end
   for i = 1, windows do
-    local b, start, key, ttl = bytes[i], from[i], keys[k + i - 1], args[a + 3 * i + 2]
+    local b, start, key, ttl = bytes[i], from[i], keys[k + i - 1], life[i]
     local take = ''
     if refused == 0 then
       reply[r + 2 * i], reply[r + 2 * i + 1] = had[i], behind[i]
@@ -117,15 +116,15 @@ local function short(windows)
   return true
 end
 
-local last = #args
-while a <= last do
-  local windows = tonumber(args[a + 2])
-  second, nano = args[a] + 0, args[a + 1] + 0
-  now = struct.pack('>I4I4', second, nano)
+for a = 3, #args do
+  asked = args[a]
+  now = sub(asked, 1, 8)
+  second, nano = unpack('>I4I4', now)
+  local windows = (#asked - 8) / 24
   if not short(windows) then
     local err = whole(windows)
     if err then return err end
   end
-  k, a = k + windows, a + 3 + 3 * windows
+  k = k + windows
 end
 return reply
