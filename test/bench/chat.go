@@ -61,12 +61,12 @@ func (b *bench) unary(ctx context.Context) error {
 		}
 	}
 	for _, s := range servers {
-		b.note("unary, %d connections, %s: %.1f µs CPU per chat, %.0f chats/s (medians of %d rounds of %s)",
+		b.Note("unary, %d connections, %s: %.1f µs CPU per chat, %.0f chats/s (medians of %d rounds of %s)",
 			conns, s.name, median(cost[s.name]), median(rate[s.name]), b.rounds, b.length)
 	}
-	b.set("chat_unary_cpu_over_floor", ratio(cost["memory"], cost["floor"]))
-	b.set("chat_unary_cpu_over_floor_durable", ratio(cost["disk"], cost["floor"]))
-	b.set("chat_rps64_over_floor", ratio(rate["memory"], rate["floor"]))
+	b.Set("chat_unary_cpu_over_floor", ratio(cost["memory"], cost["floor"]))
+	b.Set("chat_unary_cpu_over_floor_durable", ratio(cost["disk"], cost["floor"]))
+	b.Set("chat_rps64_over_floor", ratio(rate["memory"], rate["floor"]))
 	return nil
 }
 
@@ -147,8 +147,8 @@ func (b *bench) firstToken(ctx context.Context) error {
 		}
 	}
 	added := median(first[memory]) - median(first[floor])
-	b.set("stream_ttft_added_over_floor_ms", float64(added.Microseconds())/1000)
-	b.note("time to first token, %d streams, %d each: floor %s, runtime %s (medians)", n, len(first[floor]), median(first[floor]), median(first[memory]))
+	b.Set("stream_ttft_added_over_floor_ms", float64(added.Microseconds())/1000)
+	b.Note("time to first token, %d streams, %d each: floor %s, runtime %s (medians)", n, len(first[floor]), median(first[floor]), median(first[memory]))
 	return nil
 }
 
@@ -177,14 +177,14 @@ func (b *bench) thousand(ctx context.Context) error {
 			if p == memory {
 				cut, peak = cut+s.cut, math.Max(peak, s.peak)
 			} else if s.cut > 0 {
-				b.note("the floor cut %d of %d streams", s.cut, n)
+				b.Note("the floor cut %d of %d streams", s.cut, n)
 			}
 		}
 	}
-	b.set("streams1000_cut", float64(cut))
-	b.set("streams1000_rss_mib", peak)
-	b.set("stream_cpu_per_token_over_floor", ratio(cost[memory], cost[floor]))
-	b.note("1,000 streams: floor %.1f µs, runtime %.1f µs CPU per token; %.0f MiB resident at most (medians of 3)", median(cost[floor]), median(cost[memory]), peak)
+	b.Set("streams1000_cut", float64(cut))
+	b.Set("streams1000_rss_mib", peak)
+	b.Set("stream_cpu_per_token_over_floor", ratio(cost[memory], cost[floor]))
+	b.Note("1,000 streams: floor %.1f µs, runtime %.1f µs CPU per token; %.0f MiB resident at most (medians of 3)", median(cost[floor]), median(cost[memory]), peak)
 	return nil
 }
 
@@ -223,8 +223,8 @@ func (b *bench) usage(ctx context.Context) error {
 		return err
 	}
 	lost := math.Abs(float64(gave.Calls-known.Calls)) + math.Abs(float64(gave.TokensIn+gave.TokensOut-known.TokensIn-known.TokensOut))
-	b.set("usage_lost", lost)
-	b.note("full load and SIGTERM: %d answers received, upstream gave %d calls and %d tokens, store knows %d and %d",
+	b.Set("usage_lost", lost)
+	b.Note("full load and SIGTERM: %d answers received, upstream gave %d calls and %d tokens, store knows %d and %d",
 		sent.ok, gave.Calls, gave.TokensIn+gave.TokensOut, known.Calls, known.TokensIn+known.TokensOut)
 	return nil
 }

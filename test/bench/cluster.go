@@ -57,14 +57,14 @@ func (b *bench) cluster(ctx context.Context) error {
 		}
 		live = append(live, took)
 	}
-	b.set("apply_to_ready_s", median(ready).Seconds())
-	b.note("apply to Ready (kubectl apply included): %v", ready)
+	b.Set("apply_to_ready_s", median(ready).Seconds())
+	b.Note("apply to Ready (kubectl apply included): %v", ready)
 	worst := live[0]
 	for _, d := range live {
 		worst = max(worst, d)
 	}
-	b.set("live_change_s", worst.Seconds())
-	b.note("a changed limit in force (kubectl apply included): %v", live)
+	b.Set("live_change_s", worst.Seconds())
+	b.Note("a changed limit in force (kubectl apply included): %v", live)
 	return nil
 }
 

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/crispy-enigma/crispy-enigma/test/bench/figures"
 )
 
 func main() {
@@ -21,7 +23,7 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	b := &bench{rounds: *rounds, length: time.Duration(*seconds) * time.Second, results: &results{values: map[string]float64{}}}
+	b := &bench{rounds: *rounds, length: time.Duration(*seconds) * time.Second, Results: &figures.Results{Goals: goals}}
 	if err := b.run(ctx, *only, *cluster); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
@@ -37,7 +39,7 @@ type bench struct {
 	runtime string
 	floor   string
 	model   string
-	*results
+	*figures.Results
 }
 
 func (b *bench) run(ctx context.Context, only string, cluster bool) error {
@@ -73,13 +75,9 @@ func (b *bench) run(ctx context.Context, only string, cluster bool) error {
 			return fmt.Errorf("%s: %w", g.name, err)
 		}
 	}
-	for _, f := range b.figures() {
-		if f.Value != nil {
-			fmt.Printf("%-36s %10.3f %-8s goal %s, reached: %t\n", f.Name, *f.Value, f.Unit, f.Goal, f.OK)
-		}
-	}
+	b.Print()
 	if only != "" {
 		return nil
 	}
-	return b.write(b.root, strings.TrimSpace("make bench "+os.Getenv("BENCHFLAGS")))
+	return b.Write(b.root, strings.TrimSpace("make bench "+os.Getenv("BENCHFLAGS")), intro)
 }

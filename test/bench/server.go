@@ -92,15 +92,15 @@ func (b *bench) start(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			b.set("runtime_idle_rss_mib", mib)
-			b.note("idle runtime with state on disk: %.1f MiB resident", mib)
+			b.Set("runtime_idle_rss_mib", mib)
+			b.Note("idle runtime with state on disk: %.1f MiB resident", mib)
 		}
 		if err := p.stop(10 * time.Second); err != nil {
 			return err
 		}
 	}
-	b.set("runtime_ready_ms", float64(median(ready).Microseconds())/1000)
-	b.note("exec to first answer, 10 starts: %v", ready)
+	b.Set("runtime_ready_ms", float64(median(ready).Microseconds())/1000)
+	b.Note("exec to first answer, 10 starts: %v", ready)
 	return nil
 }
 
@@ -115,8 +115,8 @@ func (b *bench) image(context.Context) error {
 		return err
 	}
 	mib := float64(built.Compressed) / (1 << 20)
-	b.set("runtime_image_mib", mib)
-	b.note("runtime image: %.1f MiB compressed", mib)
+	b.Set("runtime_image_mib", mib)
+	b.Note("runtime image: %.1f MiB compressed", mib)
 	return nil
 }
 
