@@ -106,7 +106,12 @@ func TestRenderSaysWhatIsWrong(t *testing.T) {
 		"class bound": {minimal + "spec: {limits: {requests: {perMinute: 6}}}\n---\napiVersion: ai.crispy-enigma.dev/v1alpha1\nkind: TenantClass\nmetadata: {name: c}\nspec: {default: true, maxLimits: {perMinute: 5}}\n",
 			nil, `class "c" allows at most 5`},
 		"account missing": {minimal + "spec: {upstream: {type: workersai, accountRef: {name: a}}, models: {chat: m}}", nil, "CloudflareAccount default/a doesn't exist"},
-		"state dir":       {minimal, []string{"--state-dir", "relative", "-o", t.TempDir()}, "state.path"},
+		"made by nobody":  {minimal + cloudflare + "  cloudflare: {usageLedger: {}}\n" + onAccount, nil, "spec.cloudflare.usageLedger: it is the operator that makes it, in a cluster"},
+		"binding missing": {minimal + cloudflare + "  cloudflare: {usageLedger: {bindingRef: {name: b}}}\n" + onAccount, nil,
+			`CloudflareBinding "b" doesn't exist in namespace "default"`},
+		"binding of another type": {minimal + cloudflare + "  cloudflare: {usageLedger: {bindingRef: {name: b}}}\n" + onAccount + ledger("KV, existingID: x"), nil, "is of type KV, and D1 is needed"},
+		"binding of nothing":      {minimal + cloudflare + "  cloudflare: {usageLedger: {bindingRef: {name: b}}}\n" + onAccount + ledger("D1"), nil, "has no spec.existingID"},
+		"state dir":               {minimal, []string{"--state-dir", "relative", "-o", t.TempDir()}, "state.path"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, _, err := call(t, append([]string{"render", "-f", file(t, c.manifest)}, c.args...)...)
@@ -120,6 +125,46 @@ func TestRenderSaysWhatIsWrong(t *testing.T) {
 	}
 	if _, _, err := call(t, "render", "-f", "/does/not/exist"); err == nil {
 		t.Error("a manifest that isn't there was read")
+	}
+}
+
+const (
+	cloudflare = "spec:\n  upstream: {type: workersai, accountRef: {name: a}}\n  models: {chat: m}\n"
+	onAccount  = "---\napiVersion: ai.crispy-enigma.dev/v1alpha1\nkind: CloudflareAccount\nmetadata: {name: a}\n" +
+		"spec: {accountID: 0123456789abcdef0123456789abcdef, credentials: {secretRef: {name: s}}}\n" +
+		"---\napiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {token: cf-t0ken}\n"
+)
+
+func ledger(kind string) string {
+	return "---\napiVersion: ai.crispy-enigma.dev/v1alpha1\nkind: CloudflareBinding\nmetadata: {name: b}\nspec: {accountRef: {name: a}, type: " + kind + "}\n"
+}
+
+// Without a cluster no token is minted and nothing is made: a tenant runs with the
+// account's token, on things that are there.
+func TestRenderUsesWhatIsThereInTheAccount(t *testing.T) {
+	dir := t.TempDir()
+	manifest := minimal + cloudflare + "  cloudflare: {usageLedger: {bindingRef: {name: b}}}\n" + onAccount + ledger("D1, existingID: there")
+	if _, _, err := call(t, "render", "-f", file(t, manifest), "-o", dir); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(filepath.Join(dir, tenantconfig.DocumentFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := tenantconfig.Parse(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if broken := tenantconfig.Validate(c); len(broken) > 0 {
+		t.Error(broken)
+	}
+	if c.Upstream.Gateway.ID != "default" || c.Cloudflare.UsageLedger != "there" {
+		t.Errorf("gateway %q, ledger %q", c.Upstream.Gateway.ID, c.Cloudflare.UsageLedger)
+	}
+	for _, name := range []string{c.Upstream.CredentialsFile, c.Cloudflare.CredentialsFile} {
+		if token, err := os.ReadFile(filepath.Join(dir, name)); err != nil || string(token) != "cf-t0ken" {
+			t.Errorf("%s: %d bytes, %v", name, len(token), err)
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/go-logr/logr"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -22,6 +23,7 @@ import (
 
 	"github.com/crispy-enigma/crispy-enigma/api/v1alpha1"
 	"github.com/crispy-enigma/crispy-enigma/controllers"
+	"github.com/crispy-enigma/crispy-enigma/controllers/account"
 	"github.com/crispy-enigma/crispy-enigma/controllers/tenant/resources"
 )
 
@@ -37,6 +39,7 @@ type flags struct {
 	probeAddress   string
 	podNamespace   string
 	podLabels      string
+	observeEvery   time.Duration
 	logLevel       slog.Level
 }
 
@@ -56,6 +59,7 @@ func parseFlags(args []string, notes io.Writer) (flags, error) {
 	set.StringVar(&f.probeAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz; 0 for none")
 	set.StringVar(&f.podNamespace, "pod-namespace", os.Getenv("POD_NAMESPACE"), "namespace of the operator's pods, which tenants' NetworkPolicies let in")
 	set.StringVar(&f.podLabels, "pod-labels", "app.kubernetes.io/name=crispy-enigma-operator", "labels of the operator's pods, as key=value separated by commas")
+	set.DurationVar(&f.observeEvery, "observe-every", account.ObserveEvery, "how often each kind of thing in a Cloudflare account is listed, which shows what was changed there by hand; from 1m")
 	set.TextVar(&f.logLevel, "log-level", slog.LevelInfo, "least level that is logged: debug, info, warn or error")
 	if err := set.Parse(args); err != nil {
 		return f, err
@@ -65,6 +69,9 @@ func parseFlags(args []string, notes io.Writer) (flags, error) {
 	}
 	if f.runtimeImage == "" {
 		return f, fmt.Errorf("--runtime-image is required: the image that tenants' pods run")
+	}
+	if f.observeEvery < time.Minute {
+		return f, fmt.Errorf("--observe-every: %s is less than a minute, and would leave no API budget for changes", f.observeEvery)
 	}
 	if f.classFile != "" && f.namespaces == "" {
 		return f, fmt.Errorf("--class-file goes with --namespaces: an operator of the whole cluster reads TenantClasses")
@@ -138,6 +145,7 @@ func operatorOptions(ctx context.Context, f flags) (controllers.Options, error) 
 			PodLabels:    map[string]string{},
 		},
 		UserNamespaces: f.userNamespaces,
+		ObserveEvery:   f.observeEvery,
 		Registerer:     metrics.Registry,
 	}
 	for pair := range strings.SplitSeq(f.podLabels, ",") {

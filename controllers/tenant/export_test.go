@@ -2,6 +2,9 @@ package tenant
 
 // What tests need of the inside.
 var (
+	AccountMatters = matters(accountMatters)
+	BindingMatters = matters(bindingMatters)
+	Judge          = judge
 	NewPodStatusOn = newPodStatus
 	OldestRival    = oldestRival
 	ReasonOf       = reasonOf
