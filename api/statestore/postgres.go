@@ -97,6 +97,12 @@ func PostgresUser(tag, slot string) (string, error) {
 
 // PostgresLogin makes a login of the tenant, or gives it another password. verifier is of
 // PostgresVerifier. connections bounds how many the login may have open over all pods.
+//
+// The login reads and writes its tenant's rows and no others, and makes nothing. It still
+// sees the names of roles, and so whether a tenant of a guessed identity is there, who is
+// connected, and how many rows and bytes all tenants have together. And it can disturb:
+// who may delete rows may also lock a table, keep the lock of PostgresSchema, change its
+// own password, and lift the timeouts that are set here. PostgresCloseLogin ends that.
 func PostgresLogin(tag, slot, verifier string, connections int) (string, error) {
 	user, err := PostgresUser(tag, slot)
 	if err != nil {

@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"strings"
 	"sync"
@@ -37,6 +38,9 @@ type database struct {
 	maxConns int
 	mu       sync.Mutex
 	logins   map[string]bool
+
+	operating sync.Mutex
+	operator  *pgx.Conn
 }
 
 func connect(t testing.TB, url string) *pgx.Conn {
@@ -58,14 +62,18 @@ func run(ctx context.Context, c *pgx.Conn, scripts ...string) error {
 	return nil
 }
 
-// operate runs scripts as the operator does.
+// operate runs scripts as the operator does, over a connection that the database keeps.
 func (d *database) operate(ctx context.Context, scripts ...string) error {
-	c, err := pgx.Connect(ctx, d.adminURL)
-	if err != nil {
-		return err
+	d.operating.Lock()
+	defer d.operating.Unlock()
+	if d.operator == nil || d.operator.IsClosed() {
+		c, err := pgx.Connect(ctx, d.adminURL)
+		if err != nil {
+			return err
+		}
+		d.operator = c
 	}
-	defer func() { _ = c.Close(context.Background()) }()
-	return run(ctx, c, scripts...)
+	return run(ctx, d.operator, scripts...)
 }
 
 // share makes a database and its schema by the operator's login, which is no superuser.
@@ -169,6 +177,20 @@ func (d *database) perTenant(t testing.TB) storage.Store {
 		}
 	})
 	return s
+}
+
+// TestMain draws fewer random cases than other drivers do, since here each tenant of each
+// is a login to be made; -rapid.checks draws as many as are wanted.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	asked := false
+	flag.Visit(func(f *flag.Flag) { asked = asked || f.Name == "rapid.checks" })
+	if !asked {
+		if err := flag.Set("rapid.checks", "30"); err != nil {
+			panic(err)
+		}
+	}
+	m.Run()
 }
 
 // TestKeepsThePromises gives each check an empty database, one that a check before it has
