@@ -28,7 +28,7 @@ var d1Operations = func() []operation {
 	all := []operation{
 		{method: "GET", path: d1Base, id: "d1-list-databases", groups: read("D1"), do: listDatabases},
 		{method: "POST", path: d1Base, id: "d1-create-database", takesJSON: true, do: createDatabase},
-		{method: "GET", path: d1Base + "/{database_id}", id: "d1-get-database", groups: read("D1"), do: based(getDatabase)},
+		{method: "GET", path: d1Base + "/{database_id}", id: "d1-get-database", groups: read("D1"), do: getDatabase},
 		{method: "DELETE", path: d1Base + "/{database_id}", id: "d1-delete-database", do: based(deleteDatabase)},
 		{method: "PATCH", path: d1Base + "/{database_id}", id: "d1-update-partial-database", takesJSON: true, do: based(updateDatabase)},
 		{method: "PUT", path: d1Base + "/{database_id}", id: "d1-update-database", takesJSON: true, do: based(updateDatabase)},
@@ -109,7 +109,15 @@ func createDatabase(c *call) answer {
 	return ok(i.Value.shown(i))
 }
 
-func getDatabase(_ *call, i *item[d1Database]) answer {
+// getDatabase takes the name too, as wrangler does since version 4.
+func getDatabase(c *call) answer {
+	i := c.acct.D1.get(c.param(1))
+	if i == nil {
+		i = c.acct.D1.find(func(d *d1Database) bool { return d.Name == c.param(1) })
+	}
+	if i == nil {
+		return noDatabase(c.param(1))
+	}
 	return ok(i.Value.shown(i))
 }
 

@@ -37,6 +37,9 @@ func TestDatabasesLiveAndDie(t *testing.T) {
 	if r := f.want(200, 0, "GET", d1+"/"+id, nil); !strings.Contains(r.raw, `"mode":"auto"`) {
 		t.Errorf("the setting was lost: %s", r.raw)
 	}
+	if got := f.want(200, 0, "GET", d1+"/tenant-1", nil).field(t, "uuid"); got != id {
+		t.Errorf("by its name there is %q", got)
+	}
 	f.want(400, 7400, "PATCH", d1+"/"+id, map[string]any{"read_replication": map[string]string{"mode": "some"}})
 	f.want(200, 0, "DELETE", d1+"/"+id, nil)
 	f.want(404, 7404, "GET", d1+"/"+id, nil)

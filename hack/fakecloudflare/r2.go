@@ -30,7 +30,7 @@ const r2Base = "/accounts/{account_id}/r2/buckets"
 
 var r2Operations = []operation{
 	{method: "GET", path: r2Base, id: "r2-list-buckets", kind: "r2", groups: read("Workers R2 Storage"), do: listBuckets, malformed: refuses(10005)},
-	{method: "POST", path: r2Base, id: "r2-create-bucket", kind: "r2", groups: write("Workers R2 Storage"), takesJSON: true, do: createBucket, malformed: refuses(10005)},
+	{method: "POST", path: r2Base, id: "r2-create-bucket", kind: "r2", groups: write("Workers R2 Storage"), takesJSON: true, anyType: true, do: createBucket, malformed: refuses(10005)},
 	{method: "GET", path: r2Base + "/{bucket_name}", id: "r2-get-bucket", kind: "r2", groups: read("Workers R2 Storage"), do: bucketed(getBucket), malformed: refuses(10005)},
 	{method: "PATCH", path: r2Base + "/{bucket_name}", id: "r2-patch-bucket", kind: "r2", groups: write("Workers R2 Storage"), do: bucketed(patchBucket), malformed: refuses(10005)},
 	{method: "DELETE", path: r2Base + "/{bucket_name}", id: "r2-delete-bucket", kind: "r2", groups: write("Workers R2 Storage"), do: bucketed(deleteBucket), malformed: refuses(10005)},

@@ -15,6 +15,8 @@ type operation struct {
 	do     func(*call) answer
 	// takesJSON: the body is one JSON value.
 	takesJSON bool
+	// anyType: and its Content-Type doesn't matter. Wrangler makes buckets with text/plain.
+	anyType bool
 	// malformed makes the refusal of a call that breaks the document; at is where.
 	malformed func(c *call, at []string, problem string) answer
 	// deny dresses the refusal of a call that never got in.
