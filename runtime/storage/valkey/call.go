@@ -2,7 +2,7 @@ package valkey
 
 import (
 	"context"
-	"crypto/sha1"
+	"crypto/sha1" //nolint:gosec // the protocol names a script by its SHA-1
 	"embed"
 	"encoding/hex"
 	"fmt"
@@ -48,7 +48,7 @@ func load(names ...string) *script {
 		}
 		text.Write(b)
 	}
-	sum := sha1.Sum([]byte(text.String())) // what the protocol names a script by
+	sum := sha1.Sum([]byte(text.String())) //nolint:gosec // the protocol names a script by its SHA-1
 	return &script{text.String(), hex.EncodeToString(sum[:])}
 }
 
@@ -128,10 +128,11 @@ func (s *Store) runAll(ctx context.Context, n *names, sc *script, calls []call) 
 		results = c.DoMulti(bounded, commands...)
 	}
 	replies := make([][]valkeygo.ValkeyMessage, len(calls))
-	for i, r := range results {
+	for i, call := range calls {
+		r := results[i]
 		if said, ok := valkeygo.IsValkeyErr(r.Error()); ok && said.IsNoScript() {
 			// The server has forgotten it, or never had it: this teaches it.
-			r = c.Do(bounded, c.B().Eval().Script(sc.text).Numkeys(int64(len(calls[i].keys))).Key(calls[i].keys...).Arg(marks[i]).Arg(calls[i].args...).Build())
+			r = c.Do(bounded, c.B().Eval().Script(sc.text).Numkeys(int64(len(call.keys))).Key(call.keys...).Arg(marks[i]).Arg(call.args...).Build())
 		}
 		if err := r.Error(); err != nil {
 			return nil, s.fault(ctx, err)

@@ -92,7 +92,7 @@ func (s *Store) fault(ctx context.Context, err error) error {
 	}
 	s.link.failed(reason, err)
 	// What waits for a context of its own must not mistake this for it.
-	return fmt.Errorf("%w (%s): %v", storage.ErrUnavailable, reason, err)
+	return fmt.Errorf("%w (%s): %s", storage.ErrUnavailable, reason, err.Error())
 }
 
 // foreign is told when an answer or a value isn't this call's: whatever else the

@@ -172,12 +172,15 @@ func (s *Store) read(ctx context.Context, n *names, which []name, page storage.P
 	}
 	found := make([]stored, len(which))
 	replies, err := s.runAll(ctx, n, historyScript, calls)
-	for i, r := range replies {
-		if found[i], err = s.session(n, which[i], r); err != nil {
-			break
+	if err != nil {
+		return found, err
+	}
+	for i, w := range which {
+		if found[i], err = s.session(n, w, replies[i]); err != nil {
+			return found, err
 		}
 	}
-	return found, err
+	return found, nil
 }
 
 func (s *Store) session(n *names, which name, reply []valkeygo.ValkeyMessage) (stored, error) {
