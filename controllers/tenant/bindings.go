@@ -26,14 +26,11 @@ var bindingKind = v1alpha1.GroupVersion.WithKind("CloudflareBinding")
 // pods can go on with what they have; without, that there is nothing to go on with.
 func (r *Reconciler) bind(ctx context.Context, o *observed, found *credentials) (v *verdict, ok bool, err error) {
 	t := o.tenant
-	if t.Spec.Upstream.AccountRef == nil {
+	uses := found.uses(t)
+	if found.owner == nil { // none is named, or nothing of it is used
 		t.Status.Bindings = nil
 		t.Unmark(v1alpha1.ConditionBindingsReady)
 		return nil, true, nil
-	}
-	var uses []resources.Use
-	if found.owner != nil {
-		uses = resources.Uses(t, mints(found.owner))
 	}
 	written, err := r.applyBindings(ctx, o, uses)
 	if err != nil {
@@ -42,11 +39,6 @@ func (r *Reconciler) bind(ctx context.Context, o *observed, found *credentials) 
 		}
 		v.condition = v1alpha1.ConditionBindingsReady
 		return v, false, nil
-	}
-	if found.owner == nil { // named and not used
-		t.Status.Bindings = nil
-		t.Unmark(v1alpha1.ConditionBindingsReady)
-		return nil, true, nil
 	}
 	b := &binder{Reconciler: r, o: o, found: found, written: written}
 	if err := b.gather(ctx, uses); err != nil {
@@ -63,26 +55,46 @@ func (r *Reconciler) bind(ctx context.Context, o *observed, found *credentials) 
 	return v, true, nil
 }
 
-// applyBindings writes the Tenant's own bindings, and deletes those that it no longer
-// needs: their finalizer deals with what they stand for. It tells the generations that it
-// has written: a cache that shows older ones shows what they were before.
+// applyBindings writes the Tenant's own bindings. It tells the generations that it has
+// written: a cache that shows older ones shows what they were before.
 func (r *Reconciler) applyBindings(ctx context.Context, o *observed, uses []resources.Use) (map[string]int64, error) {
-	in := resources.Inputs{Tenant: o.tenant, Effective: o.effective, Operator: r.Operator}
-	result, err := apply.All(ctx, r.Client, apply.Owner{
-		Object:      o.tenant,
-		Inventory:   resources.Inventory(o.tenant.Name),
-		IdentityKey: resources.StorageIdentity,
-		Prune:       []schema.GroupVersionKind{bindingKind},
-		Live:        r.Live,
-	}, resources.Bindings(in, uses)...)
+	result, err := apply.All(ctx, r.Client, r.bindingOwner(o.tenant), r.ownObjects(o, uses)...)
 	r.report(ctx, o.tenant, o.tenant.Status.ConfigDigest, result)
 	written := map[string]int64{}
 	for _, c := range result.Changes {
-		if c.Kind == bindingKind.Kind {
-			written[c.Name] = max(written[c.Name], c.Generation)
-		}
+		written[c.Name] = max(written[c.Name], c.Generation)
 	}
 	return written, err
+}
+
+// pruneBindings deletes those that the Tenant no longer needs, once its pods serve the
+// document that names them no more: what serves isn't revoked. Their finalizer deals with
+// what they stand for.
+func (r *Reconciler) pruneBindings(ctx context.Context, o *observed, found credentials) error {
+	if o.tenant.Spec.Upstream.AccountRef == nil {
+		return nil
+	}
+	owner := r.bindingOwner(o.tenant)
+	owner.Prune = []schema.GroupVersionKind{bindingKind}
+	result, err := apply.All(ctx, r.Client, owner, r.ownObjects(o, found.uses(o.tenant))...)
+	r.report(ctx, o.tenant, "", result) // no drift: it is the Tenant's own wish
+	return err
+}
+
+func (r *Reconciler) bindingOwner(t *v1alpha1.Tenant) apply.Owner {
+	return apply.Owner{Object: t, Inventory: resources.Inventory(t.Name), IdentityKey: resources.StorageIdentity, Live: r.Live}
+}
+
+func (r *Reconciler) ownObjects(o *observed, uses []resources.Use) []resources.Object {
+	return resources.Bindings(resources.Inputs{Tenant: o.tenant, Effective: o.effective, Operator: r.Operator}, uses)
+}
+
+// uses are the bindings that a Tenant needs in the account that was found; none without.
+func (c credentials) uses(t *v1alpha1.Tenant) []resources.Use {
+	if c.owner == nil {
+		return nil
+	}
+	return resources.Uses(t, mints(c.owner))
 }
 
 // binder gathers the bindings of one pass.

@@ -143,7 +143,10 @@ var _ = Describe("the bindings of a Tenant", func() {
 		playToken(ctx, w, "tenant-acme-token", "id-1", firstToken)
 		w.ExpectReady(ctx, t)
 		w.ExpectUpdated(ctx, t, func(t *v1alpha1.Tenant) { t.Spec.Cloudflare = nil })
-		Expect(w.Settle(ctx, t)).To(Succeed())
+		w.ExpectWaiting(ctx, t, v1alpha1.ReasonBindingPending)
+		Expect(boundTo(ctx, w, "tenant-acme-usage-ledger").DeletionTimestamp).To(BeNil(), "it goes once all else is settled")
+		playToken(ctx, w, "tenant-acme-token", "id-1", firstToken)
+		w.ExpectReady(ctx, t)
 		Expect(apierrors.IsNotFound(w.Client.Get(ctx, key(w, "tenant-acme-usage-ledger"), first))).To(BeTrue())
 		Expect(boundTo(ctx, w, "tenant-acme-token").Spec.APIToken.Permissions).To(Equal([]string{"AI Gateway Run", "Workers AI Read"}))
 
@@ -166,6 +169,13 @@ var _ = Describe("the bindings of a Tenant", func() {
 		a.Spec.TenantTokens = v1alpha1.TokensShare
 		Expect(w.Client.Update(ctx, a)).To(Succeed())
 		create(ctx, w, tokenSecret(w, "cloudflare", "cf-c4nary-account"))
+		pod, err := w.Pod(ctx, t)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(w.Runtime.Freeze(ctx, pod)).To(Succeed())
+		w.ExpectReconciled(ctx, t)
+		Expect(t.Condition(v1alpha1.ConditionReady).Reason).To(Equal(v1alpha1.ReasonConfigNotLoaded))
+		boundTo(ctx, w, "tenant-acme-token") // the pods call with it still
+		w.Runtime.Thaw()
 		w.ExpectReady(ctx, t)
 		Expect(apierrors.IsNotFound(w.Client.Get(ctx, key(w, "tenant-acme-token"), &v1alpha1.CloudflareBinding{}))).To(BeTrue())
 		Expect(string(secret(ctx, w, "tenant-acme-config").Data[tenantconfig.UpstreamTokenFile]) == "cf-c4nary-account").To(BeTrue())

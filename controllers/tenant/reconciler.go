@@ -130,7 +130,13 @@ func (r *Reconciler) pass(ctx context.Context, t *v1alpha1.Tenant) (reconcile.Re
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	return r.conclude(seen, built, append(verdicts, unready)), nil
+	verdicts = append(verdicts, unready)
+	if worst(verdicts...) == nil {
+		if err := r.pruneBindings(ctx, seen, found); err != nil {
+			return reconcile.Result{}, err
+		}
+	}
+	return r.conclude(seen, built, verdicts), nil
 }
 
 // stopShort ends the pass with a verdict, or an error. What serves isn't undone for it,
