@@ -22,7 +22,7 @@ func New(namespace string, kind cloudflare.Kind) *v1alpha1.CloudflareBinding {
 	b.Namespace, b.Name = namespace, Name
 	b.Spec = v1alpha1.CloudflareBindingSpec{
 		Type: v1alpha1.BindingType(kind), AccountRef: v1alpha1.AccountReference{Name: "main"},
-		Adoption: v1alpha1.AdoptIfOwned, DeletionPolicy: v1alpha1.DeletionDelete, PollInterval: &metav1.Duration{Duration: 10 * time.Minute},
+		Adoption: v1alpha1.AdoptIfOwned, DeletionPolicy: v1alpha1.DeletionDelete, PollInterval: &metav1.Duration{Duration: 12 * time.Hour},
 	}
 	switch kind {
 	case cloudflare.D1:
@@ -93,7 +93,8 @@ func adopting(kind cloudflare.Kind) func(context.Context, *World) error {
 		if b.Spec.AIGateway != nil {
 			t.Settings.Gateway = &cloudflare.Gateway{CollectLogs: true}
 		}
-		b.Spec.ExistingID = w.Cloudflare.Plant(t)
+		w.Planted = w.Cloudflare.Plant(t)
+		b.Spec.ExistingID = w.Planted
 		return w.Client.Create(ctx, b)
 	}
 }
@@ -199,6 +200,8 @@ func (w *World) Check(ctx context.Context) (Verdict, error) {
 	var serves *cloudflare.Thing
 	for _, t := range w.Cloudflare.Owned(w.OwnerID) {
 		switch {
+		case b == nil && w.Planted != "" && t.ID == w.Planted && !w.history.had(t.ID):
+			// It was deleted before it adopted what was there.
 		case b == nil:
 			v.Orphans++
 			v.Why = append(v.Why, fmt.Sprintf("%s %s is left behind", t.Kind, t.Name))

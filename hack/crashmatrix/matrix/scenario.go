@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	"github.com/crispy-enigma/crispy-enigma/controllers/cloudflare"
 )
 
 // Scenario is a life and what breaks in it.
@@ -24,6 +22,8 @@ type Scenario struct {
 	ListLag time.Duration
 	Stale   int
 	Seed    uint64
+	// Note says in words what breaks.
+	Note string
 }
 
 // slowList is close to the lag that the controller allows for.
@@ -31,13 +31,13 @@ const slowList = 110 * time.Second
 
 // String tells how to have the scenario again.
 func (s Scenario) String() string {
-	return fmt.Sprintf("%s %s, list lag %s, cache lag %d, delete at %d after %t, seed %d", s.Life.Kind, s.Life.Name, s.ListLag, s.Stale, s.DeleteAt, s.DeleteAfter, s.Seed)
+	return fmt.Sprintf("%s %s, %s (list lag %s, cache lag %d, deleted at %d, after %t)", s.Life.Kind, s.Life.Name, s.Note, s.ListLag, s.Stale, s.DeleteAt, s.DeleteAfter)
 }
 
 // Run lives a scenario in a namespace of its own. It gives the points that each phase's
 // first incarnation passed.
-func (s Scenario) Run(ctx context.Context, c client.WithWatch, make Maker, namespace string) (points [][]string, v Verdict, err error) {
-	w := NewWorld(Options{Client: c, Namespace: namespace, OwnerID: "cluster-a", ListLag: s.ListLag, Seed: s.Seed, Make: make})
+func (s Scenario) Run(ctx context.Context, c client.WithWatch, maker Maker, namespace string) (points [][]string, v Verdict, err error) {
+	w := NewWorld(Options{Client: c, Namespace: namespace, OwnerID: "cluster-a", ListLag: s.ListLag, Seed: s.Seed, Make: maker})
 	defer func() { err = w.cleanUp(ctx, err) }()
 	gate := &Gate{}
 	o, err := w.Start("operator", gate, s.Stale)
@@ -112,8 +112,3 @@ func (w *World) cleanUp(ctx context.Context, err error) error {
 	}
 	return err
 }
-
-// kindOf the binding in short, for progress.
-func kindOf(l Life) string { return string(l.Kind) + " " + l.Name }
-
-var _ = cloudflare.Kinds

@@ -10,6 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/crispy-enigma/crispy-enigma/api/v1alpha1"
 )
 
 // name of an object's kind, for people.
@@ -69,6 +71,20 @@ func (h *history) recording(c client.WithWatch) client.WithWatch {
 			return note(ctx, c, o, c.SubResource(sub).Patch(ctx, o, p, opts...))
 		},
 	})
+}
+
+// had tells whether a binding's status ever named the thing.
+func (h *history) had(id string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, versions := range h.versions {
+		for _, o := range versions {
+			if b, ok := o.(*v1alpha1.CloudflareBinding); ok && b.Status.ID == id {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // cached is a client whose Gets lag by as many versions as lag says, but never go back.
