@@ -251,7 +251,6 @@ func (d *d1Database) close() {
 func split(text string) []string {
 	var parts []string
 	begin := 0
-	trigger := false
 	for i := 0; i < len(text); i++ {
 		rest := text[i:]
 		switch {
@@ -263,8 +262,7 @@ func split(text string) []string {
 			i += 1 + skipTo(rest[1:], rest[:1])
 		case text[i] == ';':
 			part := strings.TrimSpace(text[begin:i])
-			trigger = triggerStart.MatchString(part) && !triggerEnd.MatchString(part)
-			if !trigger {
+			if !triggerStart.MatchString(part) || triggerEnd.MatchString(part) {
 				parts, begin = appendPart(parts, part), i+1
 			}
 		}

@@ -49,7 +49,8 @@ func TestDatabasesLiveAndDie(t *testing.T) {
 func TestDatabaseNamesMayRepeatIfCloudflareAllows(t *testing.T) {
 	t.Parallel()
 	f := start(t, fakecloudflare.Options{Unsure: fakecloudflare.Unsure{D1NamesRepeat: true}})
-	if database(f, "x") == database(f, "x") {
+	first := database(f, "x")
+	if database(f, "x") == first {
 		t.Error("two databases have one id")
 	}
 }

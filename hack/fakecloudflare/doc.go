@@ -10,4 +10,9 @@
 //
 // It refuses what it doesn't play with Cloudflare's own "no route". It keeps no secrets
 // of real accounts and isn't meant to be reached by others than its developer.
+//
+//	s, err := fakecloudflare.New(fakecloudflare.Options{Lag: fakecloudflare.Lag{List: 30 * time.Second}})
+//	api := httptest.NewServer(s) // the base URL is api.URL + "/client/v4", the gateway's api.URL
+//	err = s.Script(fakecloudflare.Fault{Operation: "d1-create-database", Cut: true, After: true})
+//	token := s.RootToken(fakecloudflare.DefaultAccount)
 package fakecloudflare

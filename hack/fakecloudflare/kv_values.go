@@ -3,6 +3,7 @@ package fakecloudflare
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"mime"
 	"mime/multipart"
@@ -134,7 +135,7 @@ func (c *call) pair() (kvPair, answer, bool) {
 		parts := map[string][]byte{}
 		for {
 			part, err := form.NextPart()
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				break
 			}
 			if err != nil {
