@@ -61,6 +61,9 @@ type Options struct {
 	Class *v1alpha1.TenantClass
 	// Runtime asks pods for their status; nil asks over HTTP.
 	Runtime tenant.StatusReader
+	// ObserveEvery is how old what is known of a Cloudflare account may be; 0 means
+	// account.ObserveEvery.
+	ObserveEvery time.Duration
 	// Dial reaches Cloudflare; nil is a cloudflare.Pool over HTTP.
 	Dial func(cloudflare.Options, cloudflare.Lane) cloudflare.Account
 	// Registerer of metrics.
@@ -229,6 +232,9 @@ func setupCloudflare(ctx context.Context, mgr manager.Manager, o Options, secret
 	if err != nil {
 		return fmt.Errorf("registering the metrics of bindings: %w", err)
 	}
+	if o.ObserveEvery <= 0 {
+		o.ObserveEvery = account.ObserveEvery
+	}
 	dial := o.Dial
 	if dial == nil {
 		pool := cloudflare.NewPool(cloudflare.PoolOptions{})
@@ -247,7 +253,8 @@ func setupCloudflare(ctx context.Context, mgr manager.Manager, o Options, secret
 		return fmt.Errorf("setting up the account controller: %w", err)
 	}
 	observer := &account.Observer{
-		Client: mgr.GetClient(), Accounts: directory, Clock: clock.RealClock{}, Differs: binding.Differs, Metrics: metrics,
+		Client: mgr.GetClient(), Accounts: directory, Clock: clock.RealClock{}, Every: o.ObserveEvery,
+		Differs: binding.Differs, Metrics: metrics,
 	}
 	if err := observer.SetupWithManager(mgr, controller.Options{}); err != nil {
 		return fmt.Errorf("setting up the controller of observations: %w", err)

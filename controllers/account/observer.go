@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"time"
 
@@ -16,11 +17,9 @@ import (
 	"github.com/crispy-enigma/crispy-enigma/controllers/cloudflare"
 )
 
-// ObserveEvery is how long after a LIST the next one of the kind begins, at the latest.
+// ObserveEvery is how long after a LIST the next one of the kind begins, at the latest,
+// where nobody says otherwise.
 const ObserveEvery = 10 * time.Minute
-
-// spread keeps accounts out of step: a LIST is made up to so much earlier.
-const spread = ObserveEvery / 10
 
 // listing is one LIST and what it says of the whole account.
 type listing struct {
@@ -39,6 +38,8 @@ type Observer struct {
 	Client   client.Reader
 	Accounts *Directory
 	Clock    clock.PassiveClock
+	// Every is how long after a LIST the next one of the kind begins, at the latest.
+	Every time.Duration
 	// Differs tells whether a thing isn't as a binding wants it, as far as LIST shows.
 	Differs func(*v1alpha1.CloudflareBinding, cloudflare.Thing) bool
 	// Metrics of accounts.
@@ -64,9 +65,9 @@ func (o *Observer) Reconcile(ctx context.Context, request reconcile.Request) (re
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	next, listed := ObserveEvery-spread, false
+	next, listed := o.earliest(), false
 	for _, kind := range kindsOf(bindings) {
-		due := o.Accounts.due(key, kind, o.Clock.Now())
+		due := o.earliest() - o.Accounts.age(key, kind, o.Clock.Now())
 		if due <= 0 {
 			if due, err = o.list(ctx, opened, kind); err != nil {
 				return reconcile.Result{}, err
@@ -78,7 +79,7 @@ func (o *Observer) Reconcile(ctx context.Context, request reconcile.Request) (re
 	if listed {
 		o.Accounts.accounts.ring(key)
 	}
-	return reconcile.Result{RequeueAfter: max(next, 0) + rand.N(spread), Priority: new(handler.LowPriority)}, nil
+	return reconcile.Result{RequeueAfter: max(next, 0) + rand.N(o.Every-o.earliest()), Priority: new(handler.LowPriority)}, nil
 }
 
 // list makes one LIST and says when the next is due. A call that failed is told of in the
@@ -103,8 +104,12 @@ func (o *Observer) list(ctx context.Context, opened Opened, kind cloudflare.Kind
 	seen := Observation{Begun: begun, Things: ofInterest(things, kind, bindings, opened.OwnerID)}
 	o.Accounts.saw(key, kind, listing{Observation: seen, total: len(things)})
 	o.Accounts.bindings.ring(differing(bindings, kind, seen, o.Differs)...)
-	return ObserveEvery - spread, nil
+	return o.earliest(), nil
 }
+
+// earliest is when a LIST may be made again: accounts are kept out of step by making it
+// up to a tenth before it is due.
+func (o *Observer) earliest() time.Duration { return o.Every - o.Every/10 }
 
 // ofInterest keeps of what an account holds what may be ours: an account may hold a
 // million buckets.
@@ -142,15 +147,14 @@ func differing(bindings []v1alpha1.CloudflareBinding, kind cloudflare.Kind, seen
 	return out
 }
 
-// due is how long until a kind is to be listed again.
-func (d *Directory) due(key client.ObjectKey, kind cloudflare.Kind, now time.Time) time.Duration {
+// age of what is known of a kind; of what isn't, older than anything.
+func (d *Directory) age(key client.ObjectKey, kind cloudflare.Kind, now time.Time) time.Duration {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	l := d.entry(key).lists[kind]
-	if l == nil {
-		return 0
+	if l := d.entry(key).lists[kind]; l != nil {
+		return now.Sub(l.Begun)
 	}
-	return l.Begun.Add(ObserveEvery - spread).Sub(now)
+	return math.MaxInt64
 }
 
 // saw remembers a LIST.

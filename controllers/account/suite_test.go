@@ -102,7 +102,7 @@ func (w *world) restart(ctx context.Context) {
 		Client: w.client, Live: w.client, Accounts: w.directory, Recorder: w.events, Clock: w.clock, Metrics: metrics,
 	}
 	w.observer = &account.Observer{
-		Client: w.client, Accounts: w.directory, Clock: w.clock, Metrics: metrics,
+		Client: w.client, Accounts: w.directory, Clock: w.clock, Every: account.ObserveEvery, Metrics: metrics,
 		Differs: func(_ *v1alpha1.CloudflareBinding, t cloudflare.Thing) bool { return w.differs[t.ID] },
 	}
 	w.woken = workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[reconcile.Request]())
