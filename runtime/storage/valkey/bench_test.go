@@ -31,14 +31,17 @@ func BenchmarkChat(b *testing.B) {
 	storagetest.BenchmarkChat(b, s)
 }
 
-// parallel runs n calls over 64 goroutines and returns how many were made a second.
-func parallel(b *testing.B, n int, call func(worker, i int) error) float64 {
+// turn is how many calls are measured together.
+const turn = 20_000
+
+// parallel runs n calls over some goroutines and returns how many were made a second.
+func parallel(b *testing.B, workers, n int, call func(worker, i int) error) float64 {
 	b.Helper()
 	var next atomic.Int64
-	var workers sync.WaitGroup
+	var running sync.WaitGroup
 	begin := time.Now()
-	for w := range 64 {
-		workers.Go(func() {
+	for w := range workers {
+		running.Go(func() {
 			for i := next.Add(1); i <= int64(n); i = next.Add(1) {
 				if err := call(w, int(i)); err != nil {
 					b.Error(err)
@@ -47,7 +50,7 @@ func parallel(b *testing.B, n int, call func(worker, i int) error) float64 {
 			}
 		})
 	}
-	workers.Wait()
+	running.Wait()
 	return float64(n) / time.Since(begin).Seconds()
 }
 
@@ -62,7 +65,7 @@ func BenchmarkTakeOverSet(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer plain.Close()
-	const keys, turn = 1000, 20_000
+	const keys = 1000
 	ctx, id, value := context.Background(), tenant(b, "bench/acme"), strings.Repeat("x", 600)
 	set := func(_, i int) error {
 		return plain.Do(ctx, plain.B().Set().Key("set:"+strconv.Itoa(i%keys)).Value(value).Build()).Error()
@@ -84,7 +87,7 @@ func BenchmarkTakeOverSet(b *testing.B) {
 	for ; turns*turn < b.N; turns++ {
 		for i, c := range calls {
 			before := cpuTime(b) + serverCPU(b, r)
-			rates[i] = append(rates[i], parallel(b, turn, c.call))
+			rates[i] = append(rates[i], parallel(b, 64, turn, c.call))
 			spent[i] += cpuTime(b) + serverCPU(b, r) - before
 		}
 	}
@@ -152,36 +155,46 @@ func BenchmarkSessions(b *testing.B) {
 		return n
 	}
 	before, now := used(), time.Now()
-	appends := parallel(b, sessions*turns, func(_, i int) error {
-		at := now.Add(time.Duration(i) * time.Millisecond)
-		turn := []storage.Message{{Role: storage.RoleUser, Content: question, At: at}, {Role: storage.RoleAssistant, Content: answer, At: at.Add(time.Millisecond), Tokens: 70}}
-		n := i % sessions
-		return s.Sessions().Append(ctx, id, owner(n), fmt.Sprintf("0193a1c2-7d3e-7abc-8def-%012d", n), turn, storage.Keep{MaxMessages: 50, Retention: time.Hour})
-	})
+	add := func(turns int) func(int, int) error {
+		return func(_, i int) error {
+			var msgs []storage.Message
+			for j := range turns {
+				at := now.Add(time.Duration(j) * time.Second)
+				msgs = append(msgs, storage.Message{Role: storage.RoleUser, Content: question, At: at},
+					storage.Message{Role: storage.RoleAssistant, Content: answer, At: at.Add(time.Millisecond), Tokens: 70})
+			}
+			return s.Sessions().Append(ctx, id, owner(i), sessionID(i), msgs, storage.Keep{MaxMessages: 50, Retention: time.Hour})
+		}
+	}
+	parallel(b, 64, sessions, add(turns-1))
+	appends := parallel(b, 64, sessions, add(1))
 	cost := float64(used()-before) / sessions
+	var mu sync.Mutex
+	var took []time.Duration
+	read := func(_, i int) error {
+		n, begin := i*7919%sessions+1, time.Now()
+		got, err := s.Sessions().History(ctx, id, owner(n), sessionID(n), storage.Page{Limit: 20})
+		if err == nil && len(got) != 20 {
+			err = fmt.Errorf("%d messages", len(got))
+		}
+		mu.Lock()
+		took = append(took, time.Since(begin))
+		mu.Unlock()
+		return err
+	}
+	histories := parallel(b, 64, 2*turn, read)
+	took = nil
+	for done := 0; done < b.N; done += turn {
+		parallel(b, 4, turn, read)
+	}
+	slices.Sort(took)
 	b.ReportMetric(appends, "appends/s")
 	b.ReportMetric(cost, "B/session")
 	b.ReportMetric(cost-turns*400, "overhead-B/session")
-	var mu sync.Mutex
-	var took []time.Duration
-	b.ResetTimer()
-	for done := 0; done < b.N; done += 20_000 {
-		rate := parallel(b, 20_000, func(w, i int) error {
-			n := (i * 7919) % sessions
-			begin := time.Now()
-			got, err := s.Sessions().History(ctx, id, owner(n), fmt.Sprintf("0193a1c2-7d3e-7abc-8def-%012d", n), storage.Page{Limit: 20})
-			if err == nil && len(got) != 20 {
-				err = fmt.Errorf("%d messages", len(got))
-			}
-			mu.Lock()
-			took = append(took, time.Since(begin))
-			mu.Unlock()
-			return err
-		})
-		b.ReportMetric(rate, "histories/s")
-	}
-	slices.Sort(took)
+	b.ReportMetric(histories, "histories/s")
 	b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "p50-ms")
 	b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
 	b.ReportMetric(0, "ns/op")
 }
+
+func sessionID(i int) string { return fmt.Sprintf("0193a1c2-7d3e-7abc-8def-%012d", i) }
