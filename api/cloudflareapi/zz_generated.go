@@ -55,8 +55,7 @@ type R2Bucket struct {
 	CreationDate string `json:"creation_date,omitempty"`
 	// Jurisdiction is default, eu, fedramp.
 	Jurisdiction string `json:"jurisdiction,omitempty"`
-	// Location is apac, eeur, enam, weur, wnam, oc.
-	Location string `json:"location,omitempty"`
+	Location     string `json:"location,omitempty"`
 	// StorageClass is Standard, InfrequentAccess.
 	StorageClass string `json:"storage_class,omitempty"`
 }

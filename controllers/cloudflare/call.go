@@ -122,23 +122,24 @@ func (c *Client) pause(ctx context.Context, d time.Duration) bool {
 
 // judge turns a verdict into a meaning.
 func (c *Client) judge(ctx context.Context, r request, e *Error) {
-	switch e.Meaning {
-	case errFailed:
+	verdict := e.Meaning
+	switch {
+	case errors.Is(verdict, errFailed):
 		e.Meaning = ErrUncertain
 		if r.method == http.MethodGet {
 			e.Meaning = ErrUnavailable
 		}
-	case ErrRateLimited:
+	case errors.Is(verdict, ErrRateLimited):
 		e.After = c.budget.block(e.After)
-	case errUnclear:
+	case errors.Is(verdict, errUnclear):
 		e.Meaning = ErrInvalid
-	case errRoute, errDenied:
+	case errors.Is(verdict, errRoute), errors.Is(verdict, errDenied):
 		if r.verifies {
 			e.Meaning = ErrWrongAccount
 			return
 		}
 		denied := c.denied(ctx)
-		if e.Meaning == errRoute && errors.Is(denied, ErrForbidden) {
+		if errors.Is(verdict, errRoute) && errors.Is(denied, ErrForbidden) {
 			// The account is right, so it is the thing's id.
 			e.Meaning = ErrNotFound
 			if r.creates {
@@ -146,7 +147,7 @@ func (c *Client) judge(ctx context.Context, r request, e *Error) {
 			}
 			return
 		}
-		if e.Meaning = denied; denied == ErrForbidden {
+		if e.Meaning = denied; errors.Is(denied, ErrForbidden) {
 			e.Missing = r.permissions
 		}
 	}
@@ -199,14 +200,14 @@ func (c *Client) answer(r request, resp *http.Response, result any) (cloudflarea
 	if err != nil {
 		e.Meaning, e.Cause = errFailed, err
 		if resp.StatusCode >= 400 {
-			e.Meaning, e.Code = meaning(r, resp.StatusCode, nil)
+			e.Code, e.Meaning = meaning(r, resp.StatusCode, nil)
 		}
 		return env.Page, e
 	}
 	refusals := cloudflareapi.ParseErrors(resp.StatusCode, resp.Header.Get("Content-Type"), body)
 	err = json.Unmarshal(body, &env)
 	if resp.StatusCode >= 300 || err == nil && (env.Success == nil || !*env.Success) {
-		e.Meaning, e.Code = meaning(r, resp.StatusCode, refusals)
+		e.Code, e.Meaning = meaning(r, resp.StatusCode, refusals)
 		return env.Page, e
 	}
 	if err == nil && result != nil {

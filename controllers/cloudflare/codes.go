@@ -41,38 +41,37 @@ var common = map[int]error{
 }
 
 // meaning says what a refusal means, and which code told.
-func meaning(r request, status int, refusals []cloudflareapi.Error) (error, int) {
-	code := 0
+func meaning(r request, status int, refusals []cloudflareapi.Error) (code int, means error) {
 	if len(refusals) > 0 {
 		code = refusals[0].Code
 	}
 	switch {
 	case status == http.StatusTooManyRequests:
-		return ErrRateLimited, code
+		return code, ErrRateLimited
 	case status == http.StatusUnauthorized:
-		return ErrUnauthorized, code
+		return code, ErrUnauthorized
 	case status == http.StatusMethodNotAllowed:
-		return ErrInvalid, code
+		return code, ErrInvalid
 	case r.kind == AIGateway && code == 7003 && status == http.StatusForbidden:
-		return ErrQuota, code
+		return code, ErrQuota
 	}
 	for _, refusal := range refusals {
 		for _, table := range []map[int]error{codes[r.kind], common} {
 			if m := table[refusal.Code]; m != nil && refusal.Code != 0 {
-				return m, refusal.Code
+				return refusal.Code, m
 			}
 		}
 	}
 	switch {
 	case status == http.StatusForbidden:
-		return errDenied, code
+		return code, errDenied
 	case status == http.StatusNotFound && code != 0:
-		return ErrNotFound, code
+		return code, ErrNotFound
 	case status == http.StatusConflict && r.creates:
-		return ErrNameTaken, code
+		return code, ErrNameTaken
 	// A 404 that isn't Cloudflare's own says nothing about the thing: a proxy wrote it.
 	case status < 400, status >= 500, status == http.StatusRequestTimeout, status == http.StatusNotFound:
-		return errFailed, code
+		return code, errFailed
 	}
-	return ErrInvalid, code
+	return code, ErrInvalid
 }

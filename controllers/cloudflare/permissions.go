@@ -1,31 +1,53 @@
 package cloudflare
 
-// groups are Cloudflare's names of what a token may be allowed to do with a kind.
-var groups = map[Kind]string{
-	KV: "Workers KV Storage", D1: "D1", R2: "Workers R2 Storage", Vectorize: "Vectorize",
-	AIGateway: "AI Gateway", APIToken: "Account API Tokens",
+// product is Cloudflare's name of a kind in what a token may be allowed.
+func product(kind Kind) string {
+	switch kind {
+	case KV:
+		return "Workers KV Storage"
+	case R2:
+		return "Workers R2 Storage"
+	case AIGateway:
+		return "AI Gateway"
+	case APIToken:
+		return "Account API Tokens"
+	}
+	return string(kind)
 }
 
 // PermissionsTo are the permissions of which one is enough to read things of a kind, or
 // to write them. The first is the one to ask for.
 func PermissionsTo(kind Kind, write bool) []string {
 	if write {
-		return []string{groups[kind] + " Write"}
+		return []string{product(kind) + " Write"}
 	}
-	return []string{groups[kind] + " Read", groups[kind] + " Write"}
+	return []string{product(kind) + " Read", product(kind) + " Write"}
 }
 
-// noun is a kind in a sentence, article with one before it.
-var (
-	noun = map[Kind]string{
-		KV: "KV namespace", D1: "D1 database", R2: "R2 bucket", Vectorize: "Vectorize index",
-		AIGateway: "AI Gateway", APIToken: "API token",
+// noun is a kind in a sentence.
+func noun(kind Kind) string {
+	switch kind {
+	case KV:
+		return "KV namespace"
+	case D1:
+		return "D1 database"
+	case R2:
+		return "R2 bucket"
+	case Vectorize:
+		return "Vectorize index"
+	case APIToken:
+		return "API token"
 	}
-	article = map[Kind]string{
-		KV: "a KV namespace", D1: "a D1 database", R2: "an R2 bucket", Vectorize: "a Vectorize index",
-		AIGateway: "an AI Gateway", APIToken: "an API token",
+	return "AI Gateway"
+}
+
+// article is the noun with its article.
+func article(kind Kind) string {
+	if kind == R2 || kind == AIGateway || kind == APIToken {
+		return "an " + noun(kind)
 	}
-)
+	return "a " + noun(kind)
+}
 
 // OpGet, OpFind and OpList are what is done without a Step, for Op.
 const (
@@ -38,9 +60,9 @@ const (
 func Op(verb Verb, kind Kind) string {
 	switch verb {
 	case CreateIndex:
-		return "create metadata index of " + noun[kind]
+		return "create metadata index of " + noun(kind)
 	case DeleteIndex:
-		return "delete metadata index of " + noun[kind]
+		return "delete metadata index of " + noun(kind)
 	}
-	return string(verb) + " " + noun[kind]
+	return string(verb) + " " + noun(kind)
 }

@@ -24,7 +24,7 @@ type ImmutableError struct {
 }
 
 func (e *ImmutableError) Error() string {
-	return fmt.Sprintf("%s of %s is %s and can't become %s", e.Field, article[e.Kind], e.Have, e.Want)
+	return fmt.Sprintf("%s of %s is %s and can't become %s", e.Field, article(e.Kind), e.Have, e.Want)
 }
 
 // Plan says which steps make what is there (nil: nothing) into what is wanted, in order;

@@ -47,7 +47,9 @@ type Thing struct {
 // Secret is a value that isn't printed by accident.
 type Secret string
 
-func (Secret) String() string   { return "[secret]" }
+func (Secret) String() string { return "[secret]" }
+
+// GoString is String.
 func (Secret) GoString() string { return "[secret]" }
 
 // sendable tells whether the secret can stand in a header.

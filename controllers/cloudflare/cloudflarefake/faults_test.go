@@ -20,7 +20,7 @@ func TestFaultsBeforeAndAfterTheEffect(t *testing.T) {
 		})
 		_, err := account.Do(t.Context(), step)
 		var e *cloudflare.Error
-		if !errors.As(err, &e) || e.Meaning != cloudflare.ErrUncertain || len(w.Things()) != things {
+		if !errors.As(err, &e) || !errors.Is(e.Meaning, cloudflare.ErrUncertain) || len(w.Things()) != things {
 			t.Errorf("%v, and %d things", err, len(w.Things()))
 		}
 		log := w.Log()
