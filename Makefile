@@ -65,6 +65,10 @@ verify: ## Fails if a generated file, a copy in the chart or go.mod is stale
 bench: ## Measures the figures of docs/benchmarks.md against a bare reverse proxy
 	@go run -buildvcs=false ./test/bench $(BENCHFLAGS)
 
+.PHONY: crash-matrix
+crash-matrix: ## Breaks every call and write of Cloudflare bindings, and counts duplicates and orphans: SEEDS=500
+	@go run -buildvcs=false ./hack/crashmatrix -seeds $(or $(SEEDS),500)
+
 .PHONY: fuzz
 fuzz: ## Every fuzz target for FUZZTIME (default 30s) each
 	@go run -buildvcs=false ./hack/fuzz -time $(or $(FUZZTIME),30s)

@@ -65,6 +65,9 @@ func Singles(points []Point) []Scenario {
 	return out
 }
 
+// PairDepth is more points than any incarnation passes until a creation is done.
+const PairDepth = 14
+
 // Pairs break each point of a creation with a crash, and then each point of what the next
 // incarnation does, up to depth, with another.
 func Pairs(points []Point, depth int) []Scenario {

@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/crispy-enigma/crispy-enigma/api/v1alpha1"
 	"github.com/crispy-enigma/crispy-enigma/controllers/binding"
@@ -19,7 +20,7 @@ const Name = "thing"
 // New is a binding as the API server would default it.
 func New(namespace string, kind cloudflare.Kind) *v1alpha1.CloudflareBinding {
 	b := &v1alpha1.CloudflareBinding{}
-	b.Namespace, b.Name = namespace, Name
+	b.Namespace, b.Name, b.UID = namespace, Name, types.UID("uid-of-"+namespace)
 	b.Spec = v1alpha1.CloudflareBindingSpec{
 		Type: v1alpha1.BindingType(kind), AccountRef: v1alpha1.AccountReference{Name: "main"},
 		Adoption: v1alpha1.AdoptIfOwned, DeletionPolicy: v1alpha1.DeletionDelete, PollInterval: &metav1.Duration{Duration: 12 * time.Hour},
@@ -67,7 +68,7 @@ func Lives() []Life {
 		case cloudflare.Vectorize:
 			phases = append(phases, Phase{"replace", editing(func(b *v1alpha1.CloudflareBinding) { b.Spec.Vectorize.Dimensions = 1024 })}, Phase{"switch", switching})
 		case cloudflare.APIToken:
-			phases = append(phases, Phase{"rotate", editing(func(b *v1alpha1.CloudflareBinding) { b.Spec.APIToken.Revision++ })})
+			phases = append(phases, Phase{"rotate", editing(rotate)})
 		}
 		out = append(out, Life{"made", kind, append(phases, Phase{"lost", losing}, Phase{"delete", deleting})})
 		if kind != cloudflare.APIToken {
@@ -125,6 +126,8 @@ func update(b *v1alpha1.CloudflareBinding) {
 		s.APIToken.Permissions = []string{"AI Gateway Run", "Workers AI Read"}
 	}
 }
+
+func rotate(b *v1alpha1.CloudflareBinding) { b.Spec.APIToken.Revision++ }
 
 func switching(ctx context.Context, w *World) error {
 	b, err := w.Get(ctx, Name)

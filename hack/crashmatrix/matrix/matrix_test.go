@@ -24,7 +24,16 @@ func report(t *testing.T, what string, r matrix.Result, err error) {
 	}
 }
 
-func TestEveryPointBrokenOnce(t *testing.T) {
+// thin takes every n-th scenario: make crash-matrix takes all.
+func thin(all []matrix.Scenario, n int) []matrix.Scenario {
+	var out []matrix.Scenario
+	for i := 0; i < len(all); i += n {
+		out = append(out, all[i])
+	}
+	return out
+}
+
+func TestEveryPointBroken(t *testing.T) {
 	points, err := matrix.Record(t.Context(), matrix.Ours)
 	if err != nil {
 		t.Fatal(err)
@@ -32,12 +41,13 @@ func TestEveryPointBrokenOnce(t *testing.T) {
 	for _, p := range points {
 		t.Log(p)
 	}
-	r, err := matrix.Run(t.Context(), matrix.Ours, workers, matrix.Singles(points))
-	report(t, "singles", r, err)
-	r, err = matrix.Run(t.Context(), matrix.Ours, workers, matrix.Pairs(points, 12))
-	report(t, "pairs", r, err)
-	r, err = matrix.Run(t.Context(), matrix.Ours, workers, matrix.Deletions(points))
-	report(t, "deletions", r, err)
+	// Strides that share no factor with the faults and conditions meet all of them.
+	for what, scenarios := range map[string][]matrix.Scenario{
+		"singles": thin(matrix.Singles(points), 11), "pairs": thin(matrix.Pairs(points, matrix.PairDepth), 13), "deletions": thin(matrix.Deletions(points), 7),
+	} {
+		r, err := matrix.Run(t.Context(), matrix.Ours, workers, scenarios)
+		report(t, what, r, err)
+	}
 }
 
 func TestSeeds(t *testing.T) {
@@ -47,4 +57,13 @@ func TestSeeds(t *testing.T) {
 	}
 	r, err := matrix.Run(t.Context(), matrix.Ours, workers, all)
 	report(t, "seeds", r, err)
+}
+
+func TestTwoOperatorsAndTwoClusters(t *testing.T) {
+	var all []matrix.Together
+	for seed := range uint64(10) {
+		all = append(all, matrix.Meetings(seed)...)
+	}
+	r, err := matrix.Run(t.Context(), matrix.Ours, workers, all)
+	report(t, "together", r, err)
 }

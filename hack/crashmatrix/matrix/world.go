@@ -2,6 +2,8 @@ package matrix
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -120,7 +122,9 @@ func NewWorld(o Options) *World {
 	}
 	w.Client = w.history.recording(o.Client)
 	w.Account = &v1alpha1.CloudflareAccount{}
-	w.Account.Namespace, w.Account.Name, w.Account.Spec.AccountID = w.Namespace, "main", "0123456789abcdef0123456789abcdef"
+	w.Account.Namespace, w.Account.Name = w.Namespace, "main"
+	sum := sha256.Sum256([]byte(w.Namespace))
+	w.Account.Spec.AccountID = hex.EncodeToString(sum[:16]) // each namespace has its account
 	w.Account.Spec.Actuation = v1alpha1.ActuationReconciling
 	return w
 }
