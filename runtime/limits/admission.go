@@ -2,6 +2,7 @@ package limits
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync/atomic"
@@ -35,6 +36,10 @@ func (g *Gate) reserve(ctx context.Context, p *plan, ask Ask, now time.Time) (*A
 	}
 	amounts := []int64{tokensDay: tokens, tokensMonth: tokens, moneyMonth: money}
 	res, err := g.budgets.Reserve(ctx, p.tenant.ID, p.limits, amounts)
+	if p.spendsUnbounded && errors.Is(err, storage.ErrUnavailable) {
+		// There is nothing to overdraw: what is used is counted when it is settled.
+		res, err = storage.Reservation{Limits: p.limits, Amounts: make([]int64, len(p.limits))}, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reserving in the budgets: %w", err)
 	}
@@ -81,7 +86,7 @@ func budgetName(i int) (what, period string) {
 
 // Settle replaces the reservation by what was really used and returns its price in
 // micro-dollars, 0 if the model's price is unknown. Only the first call counts. A
-// store that can't settle leaves the whole reservation spent. ctx must outlive the
+// store that can't settle leaves what was reserved spent. ctx must outlive the
 // request: what was used is billed though the client has gone.
 func (a *Admission) Settle(ctx context.Context, model string, u ai.Usage) int64 {
 	id := a.plan.tenant.ID
@@ -95,7 +100,7 @@ func (a *Admission) Settle(ctx context.Context, model string, u ai.Usage) int64 
 	tokens := int64(u.In) + int64(u.Out)
 	used := []int64{tokensDay: tokens, tokensMonth: tokens, moneyMonth: money}
 	if err := a.gate.budgets.Settle(ctx, id, a.reservation, used); err != nil {
-		a.gate.opts.Logger.Error("settling a budget: the whole reservation stays spent", "tenant", id.String(), "error", err)
+		a.gate.opts.Logger.Error("settling a budget: what was reserved stays spent", "tenant", id.String(), "error", err)
 	}
 	return money
 }

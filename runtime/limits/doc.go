@@ -7,7 +7,8 @@
 // went away; parallel requests never overdraw a budget beyond what one call's
 // estimate was short of. Retry-After is honest.
 //
-// While the store is away no budget can be reserved, so requests are refused with 503,
-// at no cost. Until then rates are counted in this process, by its share of the limits, or
-// refused at once, as the tenant's document says.
+// While the store is away, a tenant with a budget is refused with 503, at no cost, since
+// nothing can be reserved. One without is served under onStoreFailure "local": its rates
+// are counted in this process, by its share of the limits, and what it used is counted in
+// the store once that is back. Under "deny" nothing is served that can't be counted.
 package limits

@@ -142,8 +142,8 @@ func TestAnOutageIsDenied(t *testing.T) {
 func TestNoBudgetIsOverdrawnInAnOutage(t *testing.T) {
 	t.Parallel()
 	for name, bend := range map[string]func(*tenantconfig.Config){
-		"no budget": func(*tenantconfig.Config) {},
-		"tokens":    func(c *tenantconfig.Config) { c.Limits.Tokens.Daily = 1000 },
+		"no budget, denied": func(c *tenantconfig.Config) { c.Limits.Requests.OnStoreFailure = tenantconfig.FailDeny },
+		"tokens":            func(c *tenantconfig.Config) { c.Limits.Tokens.Daily = 1000 },
 		"blocks": func(c *tenantconfig.Config) {
 			c.Budget = tenantconfig.Budget{MonthlyMicroUSD: 100, OnExceeded: tenantconfig.BudgetBlock}
 		},
@@ -173,5 +173,28 @@ func TestNoBudgetIsOverdrawnInAnOutage(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestWithoutABudgetAnOutageRefusesNobody: a tenant that no budget bounds goes on at its
+// local rate though the windows and the budgets are away, and all of it is counted.
+func TestWithoutABudgetAnOutageRefusesNobody(t *testing.T) {
+	t.Parallel()
+	o := newOutage(t, func(c *tenantconfig.Config) {
+		c.Limits.Requests = tenantconfig.RequestLimits{PerMinute: 4, Replicas: 2}
+		// Money that is counted and bounds nothing.
+		c.Budget = tenantconfig.Budget{MonthlyMicroUSD: 1, OnExceeded: tenantconfig.BudgetWarn}
+	})
+	o.noWindows.Store(true)
+	o.noBudgets.Store(true)
+	for i, want := range []string{"", "", "rate_limited"} {
+		if got, _ := o.admit(t, "k"); got != want {
+			t.Errorf("request %d: got %q, want %q", i, got, want)
+		}
+	}
+	o.noBudgets.Store(false)
+	spent, err := o.gate.Spending(t.Context(), o.tenant)
+	if err != nil || spent.TokensToday != 4 || spent.TokensThisMonth != 4 || spent.MicroUSDThisMonth == 0 {
+		t.Errorf("counted %+v, %v; want the 4 tokens of two requests", spent, err)
 	}
 }

@@ -45,7 +45,10 @@ type plan struct {
 	// throttles tells that throttled holds once the month's money is spent.
 	throttles bool
 	limits    []storage.Limit
-	prices    ai.Prices
+	// spendsUnbounded tells that no budget bounds the tenant and that it would rather be
+	// served than refused while the store is away.
+	spendsUnbounded bool
+	prices          ai.Prices
 }
 
 // rates are windows and how RateLimit-Policy tells them.
@@ -66,6 +69,8 @@ func newPlan(t *tenancy.Tenant, now time.Time) *plan {
 		p.throttles = true
 		p.throttled = withLocal(throttle(windows), cfg.Limits.Requests)
 	}
+	bounds := func(l storage.Limit) bool { return l.Max > 0 }
+	p.spendsUnbounded = !p.throttles && !slices.ContainsFunc(p.limits, bounds) && cfg.Limits.Requests.OnStoreFailure != tenantconfig.FailDeny
 	return p
 }
 

@@ -26,13 +26,24 @@ import (
 // goes on waiting.
 const lockPatience = 50 * time.Second
 
-// openStore opens the state driver that the document names.
-func openStore(ctx context.Context, state tenantconfig.State, logger *slog.Logger) (storage.Store, error) {
-	switch state.Driver {
+// OpenStore opens the state store that the tenant's document names, as New does. A shared
+// one need not be there yet.
+func OpenStore(ctx context.Context, t *tenancy.Tenant, logger *slog.Logger) (storage.Store, error) {
+	return opening{tenant: func() *tenancy.Tenant { return t }, logger: logger}.open(ctx)
+}
+
+func (o opening) open(ctx context.Context) (storage.Store, error) {
+	switch state := o.tenant().Config.State; state.Driver {
 	case tenantconfig.StateMemory:
 		return memory.New(memory.Options{}), nil
 	case tenantconfig.StateEmbedded:
-		store, err := openFile(ctx, state.Path, logger)
+		store, err := openFile(ctx, state.Path, o.logger)
+		if err != nil {
+			return nil, fmt.Errorf("opening the state store: %w", err)
+		}
+		return store, nil
+	case tenantconfig.StateValkey, tenantconfig.StatePostgres:
+		store, err := o.shared(ctx, state)
 		if err != nil {
 			return nil, fmt.Errorf("opening the state store: %w", err)
 		}

@@ -82,7 +82,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 		return nil, err
 	}
 	if s.store = o.Store; s.store == nil {
-		if s.store, err = openStore(ctx, o.Tenant.Config.State, o.Logger); err != nil {
+		if s.store, err = s.opening().open(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -119,6 +119,7 @@ func (s *Server) wire() {
 	s.gate = limits.New(s.store.Windows(), s.store.Budgets(), limits.Options{
 		Logger:   s.logger,
 		Unpriced: func(_ tenancy.ID, model string) { s.metrics.Unpriced(model) },
+		Local:    s.countLocal(),
 	})
 	door := httpapi.NewDoor(s.directory, httpapi.Options{
 		Logger:    s.logger,

@@ -109,6 +109,11 @@ func (m *Metrics) Gauge(name, help string, labels prometheus.Labels, read func()
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, read))
 }
 
+// Counter adds a counter that is read when it is scraped. Its name must be new.
+func (m *Metrics) Counter(name, help string, labels prometheus.Labels, read func() float64) {
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help, ConstLabels: labels}, read))
+}
+
 // Observe counts one answered request. Routes, statuses and codes are of closed
 // sets: none comes from a client.
 func (m *Metrics) Observe(o httpapi.Observation) {

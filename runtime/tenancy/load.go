@@ -65,7 +65,7 @@ func loadOnce(dir string) (*Tenant, error) {
 		return nil, fmt.Errorf("checking the tenant document: %w", v)
 	}
 	files := map[string]string{}
-	for _, name := range []string{tenantconfig.StatusTokenFile, c.Upstream.CredentialsFile} {
+	for _, name := range secretFiles(c) {
 		if name == "" {
 			continue
 		}
@@ -84,6 +84,15 @@ func loadOnce(dir string) (*Tenant, error) {
 	}
 	t.dir = dir
 	return t, nil
+}
+
+// secretFiles are the files beside a document that it or the mount's contract names; an
+// empty name is none.
+func secretFiles(c *tenantconfig.Config) []string {
+	return []string{
+		tenantconfig.StatusTokenFile, c.Upstream.CredentialsFile,
+		c.State.Server.URLFile, c.State.Server.CAFile, c.State.LimitsServer.URLFile, c.State.LimitsServer.CAFile,
+	}
 }
 
 // versionLink is, in a mounted Secret, a link to the directory of the version in force.
