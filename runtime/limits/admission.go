@@ -36,7 +36,7 @@ func (g *Gate) reserve(ctx context.Context, p *plan, ask Ask, now time.Time) (*A
 	}
 	amounts := []int64{tokensDay: tokens, tokensMonth: tokens, moneyMonth: money}
 	res, err := g.budgets.Reserve(ctx, p.tenant.ID, p.limits, amounts)
-	if p.spendsUnbounded && errors.Is(err, storage.ErrUnavailable) {
+	if g.opts.Apart && p.spendsUnbounded && errors.Is(err, storage.ErrUnavailable) {
 		// There is nothing to overdraw: what is used is counted when it is settled.
 		res, err = storage.Reservation{Limits: p.limits, Amounts: make([]int64, len(p.limits))}, nil
 	}

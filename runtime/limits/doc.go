@@ -7,8 +7,9 @@
 // went away; parallel requests never overdraw a budget beyond what one call's
 // estimate was short of. Retry-After is honest.
 //
-// While the store is away, a tenant with a budget is refused with 503, at no cost, since
-// nothing can be reserved. One without is served under onStoreFailure "local": its rates
-// are counted in this process, by its share of the limits, and what it used is counted in
-// the store once that is back. Under "deny" nothing is served that can't be counted.
+// While the store is away nothing can be reserved, and requests are refused with 503, at
+// no cost. Where only limits are away, since they have a server of their own, and no
+// budget bounds the tenant, there is nothing to overdraw: under onStoreFailure "local" it
+// is served at a rate that is counted in this process, by its share of the limits, and
+// what it used is counted once the store is back. Under "deny" it is refused at once.
 package limits

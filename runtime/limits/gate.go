@@ -28,6 +28,9 @@ type Options struct {
 	// Local is called for each request whose rate was decided in this process alone,
 	// since the store is away.
 	Local func(tenancy.ID)
+	// Apart tells that sessions are kept on another server. Where they aren't, a call
+	// that can't reserve couldn't be kept either, and isn't worth its price.
+	Apart bool
 }
 
 // Gate is the one choke point of limits and budgets.

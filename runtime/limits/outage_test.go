@@ -142,8 +142,8 @@ func TestAnOutageIsDenied(t *testing.T) {
 func TestNoBudgetIsOverdrawnInAnOutage(t *testing.T) {
 	t.Parallel()
 	for name, bend := range map[string]func(*tenantconfig.Config){
-		"no budget, denied": func(c *tenantconfig.Config) { c.Limits.Requests.OnStoreFailure = tenantconfig.FailDeny },
-		"tokens":            func(c *tenantconfig.Config) { c.Limits.Tokens.Daily = 1000 },
+		"no budget": func(*tenantconfig.Config) {},
+		"tokens":    func(c *tenantconfig.Config) { c.Limits.Tokens.Daily = 1000 },
 		"blocks": func(c *tenantconfig.Config) {
 			c.Budget = tenantconfig.Budget{MonthlyMicroUSD: 100, OnExceeded: tenantconfig.BudgetBlock}
 		},
@@ -176,25 +176,48 @@ func TestNoBudgetIsOverdrawnInAnOutage(t *testing.T) {
 	}
 }
 
-// TestWithoutABudgetAnOutageRefusesNobody: a tenant that no budget bounds goes on at its
-// local rate though the windows and the budgets are away, and all of it is counted.
-func TestWithoutABudgetAnOutageRefusesNobody(t *testing.T) {
+// TestLimitsThatAreAwayAlone: a tenant that no budget bounds goes on at its local rate,
+// and all of it is counted.
+func TestLimitsThatAreAwayAlone(t *testing.T) {
 	t.Parallel()
-	o := newOutage(t, func(c *tenantconfig.Config) {
-		c.Limits.Requests = tenantconfig.RequestLimits{PerMinute: 4, Replicas: 2}
-		// Money that is counted and bounds nothing.
-		c.Budget = tenantconfig.Budget{MonthlyMicroUSD: 1, OnExceeded: tenantconfig.BudgetWarn}
-	})
-	o.noWindows.Store(true)
-	o.noBudgets.Store(true)
-	for i, want := range []string{"", "", "rate_limited"} {
-		if got, _ := o.admit(t, "k"); got != want {
-			t.Errorf("request %d: got %q, want %q", i, got, want)
-		}
-	}
-	o.noBudgets.Store(false)
-	spent, err := o.gate.Spending(t.Context(), o.tenant)
-	if err != nil || spent.TokensToday != 4 || spent.TokensThisMonth != 4 || spent.MicroUSDThisMonth == 0 {
-		t.Errorf("counted %+v, %v; want the 4 tokens of two requests", spent, err)
+	for name, tc := range map[string]struct {
+		bend func(*tenantconfig.Config)
+		want []string
+	}{
+		"nothing bounded": {func(*tenantconfig.Config) {}, []string{"", "", "rate_limited"}},
+		"told, not bounded": {func(c *tenantconfig.Config) {
+			c.Budget = tenantconfig.Budget{MonthlyMicroUSD: 1, OnExceeded: tenantconfig.BudgetWarn}
+		}, []string{"", "", "rate_limited"}},
+		"denied":  {func(c *tenantconfig.Config) { c.Limits.Requests.OnStoreFailure = tenantconfig.FailDeny }, []string{"unavailable", "unavailable", "unavailable"}},
+		"bounded": {func(c *tenantconfig.Config) { c.Limits.Tokens.Monthly = 1 << 40 }, []string{"unavailable", "unavailable", "unavailable"}},
+		"throttled": {func(c *tenantconfig.Config) {
+			c.Budget = tenantconfig.Budget{MonthlyMicroUSD: 1 << 40, OnExceeded: tenantconfig.BudgetThrottle}
+		}, []string{"unavailable", "unavailable", "unavailable"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := newOutage(t, func(c *tenantconfig.Config) {
+				c.Limits.Requests = tenantconfig.RequestLimits{PerMinute: 4, Replicas: 2}
+				tc.bend(c)
+			})
+			o.gate = limits.New(o.outage, o.outage, limits.Options{Now: o.now, Apart: true})
+			o.noWindows.Store(true)
+			o.noBudgets.Store(true)
+			var served int64
+			for i, want := range tc.want {
+				got, _ := o.admit(t, "k")
+				if got != want {
+					t.Errorf("request %d: got %q, want %q", i, got, want)
+				}
+				if got == "" {
+					served++
+				}
+			}
+			o.noBudgets.Store(false)
+			spent, err := o.gate.Spending(t.Context(), o.tenant)
+			if err != nil || spent.TokensToday != 2*served || spent.TokensThisMonth != 2*served || spent.MicroUSDThisMonth != 3*served {
+				t.Errorf("counted %+v, %v; want what %d requests used", spent, err, served)
+			}
+		})
 	}
 }

@@ -120,6 +120,7 @@ func (s *Server) wire() {
 		Logger:   s.logger,
 		Unpriced: func(_ tenancy.ID, model string) { s.metrics.Unpriced(model) },
 		Local:    s.countLocal(),
+		Apart:    s.opts.Tenant.Config.State.LimitsOn != "",
 	})
 	door := httpapi.NewDoor(s.directory, httpapi.Options{
 		Logger:    s.logger,
