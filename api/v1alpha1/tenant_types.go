@@ -89,8 +89,9 @@ type TenantSpec struct {
 	Suspend bool `json:"suspend,omitempty"`
 
 	// deletionPolicy says what deleting the Tenant does to its data: Retain keeps the
-	// volume and says where it is in an event, Delete removes it. Default: the
-	// class's, else Retain.
+	// volume and what it has at Cloudflare, and says where in an event; Delete removes
+	// them. Its API token and its own gateway go either way. Default: the class's, else
+	// Retain.
 	// +optional
 	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
 

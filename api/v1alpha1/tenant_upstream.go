@@ -60,7 +60,8 @@ type Upstream struct {
 	// namespace. Default: none is sent.
 	// +optional
 	CredentialsSecretRef *SecretKeyReference `json:"credentialsSecretRef,omitempty"`
-	// accountRef names the CloudflareAccount whose Workers AI and AI Gateway are used.
+	// accountRef names the CloudflareAccount whose Workers AI and AI Gateway are used, and
+	// in which spec.documents and spec.cloudflare have their things, with any type.
 	// It can't change once set. Default: none; it is required with type workersai.
 	// +optional
 	AccountRef *AccountReference `json:"accountRef,omitempty"`
