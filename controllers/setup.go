@@ -261,7 +261,7 @@ func setupCloudflare(ctx context.Context, mgr manager.Manager, o Options, secret
 	}
 	bindings := &binding.Reconciler{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Accounts: directory, Recorder: recorder,
-		Clock: clock.RealClock{}, Random: rand.Reader, Metrics: bindingMetrics,
+		Clock: clock.RealClock{}, Random: rand.Reader, Namespaces: o.Namespaces, Metrics: bindingMetrics,
 	}
 	err = bindings.SetupWithManager(ctx, mgr, controller.Options{MaxConcurrentReconciles: concurrentBindings}, directory.Bindings(), secrets...)
 	if err != nil {

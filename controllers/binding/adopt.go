@@ -91,13 +91,13 @@ func (p *pass) adopt(ctx context.Context, thing cloudflare.Thing) (*verdict, err
 // rival looks for another binding of the same thing. Who has it keeps it; of two that
 // only ask for it the older gets it.
 func (p *pass) rival(ctx context.Context) (*verdict, error) {
-	var all v1alpha1.CloudflareBindingList
-	if err := p.Live.List(ctx, &all); err != nil {
-		return nil, fmt.Errorf("listing the bindings: %w", err)
+	all, err := p.all(ctx)
+	if err != nil {
+		return nil, err
 	}
 	thing := p.b.Spec.ExistingID + p.b.Spec.Name
-	for i := range all.Items {
-		other := &all.Items[i]
+	for i := range all {
+		other := &all[i]
 		if other.UID == p.b.UID || other.Spec.Type != p.b.Spec.Type || !p.sameAccount(other) {
 			continue
 		}
@@ -106,6 +106,23 @@ func (p *pass) rival(ctx context.Context) (*verdict, error) {
 		}
 	}
 	return nil, nil
+}
+
+// all are the bindings that the operator may read, as they are now.
+func (p *pass) all(ctx context.Context) ([]v1alpha1.CloudflareBinding, error) {
+	namespaces := p.Namespaces
+	if len(namespaces) == 0 {
+		namespaces = []string{""} // every one
+	}
+	var out []v1alpha1.CloudflareBinding
+	for _, ns := range namespaces {
+		var list v1alpha1.CloudflareBindingList
+		if err := p.Live.List(ctx, &list, client.InNamespace(ns)); err != nil {
+			return nil, fmt.Errorf("listing the bindings: %w", err)
+		}
+		out = append(out, list.Items...)
+	}
+	return out, nil
 }
 
 func (p *pass) sameAccount(other *v1alpha1.CloudflareBinding) bool {

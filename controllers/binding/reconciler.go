@@ -37,6 +37,8 @@ type Reconciler struct {
 	Clock clock.PassiveClock
 	// Random is the source of nonces: crypto/rand.Reader.
 	Random io.Reader
+	// Namespaces that may be read; none means all.
+	Namespaces []string
 	// Metrics of bindings.
 	Metrics *Metrics
 
