@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/crispy-enigma/crispy-enigma/api/v1alpha1"
@@ -60,15 +61,19 @@ type verification struct {
 }
 
 // credential is the token to use: the current one, or the one before where Cloudflare is
-// known to refuse the current one. Secrets are read live: an old token from a cache would
-// be taken for refused.
+// known to refuse the current one. Secrets are read live, but for a moment: hundreds of
+// bindings open one account at once.
 func (d *Directory) credential(ctx context.Context, a *v1alpha1.CloudflareAccount) (credential, error) {
+	if c, ok := d.recent(a); ok {
+		return c, nil
+	}
 	current, err := d.current(ctx, a)
 	if err != nil {
 		return credential{}, err
 	}
 	refusal := d.refusal(client.ObjectKeyFromObject(a), current.print)
 	if refusal == nil {
+		d.remember(a, current)
 		return current, nil
 	}
 	previous, err := d.previous(ctx, a, refusal)
@@ -79,6 +84,32 @@ func (d *Directory) credential(ctx context.Context, a *v1alpha1.CloudflareAccoun
 		return credential{}, refusal
 	}
 	return *previous, nil
+}
+
+// moment is how long a token that was read stands for the Secret.
+const moment = 3 * time.Second
+
+// reading is a current token that was read a moment ago.
+type reading struct {
+	credential
+	account    types.UID
+	generation int64
+	at         time.Time
+}
+
+func (d *Directory) remember(a *v1alpha1.CloudflareAccount, c credential) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.entry(client.ObjectKeyFromObject(a)).read = reading{c, a.UID, a.Generation, d.Clock.Now()}
+}
+
+// recent is the current token if it was read a moment ago and nobody has refused it.
+func (d *Directory) recent(a *v1alpha1.CloudflareAccount) (credential, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	e := d.entry(client.ObjectKeyFromObject(a))
+	r := e.read
+	return r.credential, r.value != "" && r.account == a.UID && r.generation == a.Generation && d.Clock.Since(r.at) < moment && e.refused[r.print] == nil
 }
 
 func (d *Directory) current(ctx context.Context, a *v1alpha1.CloudflareAccount) (credential, error) {
@@ -132,6 +163,7 @@ func (d *Directory) verify(ctx context.Context, a *v1alpha1.CloudflareAccount) (
 	if err != nil {
 		return verification{}, err
 	}
+	d.remember(a, current)
 	known, doubt, fresh := d.known(a, current.print)
 	if fresh {
 		return known, nil

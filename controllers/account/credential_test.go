@@ -8,6 +8,8 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/crispy-enigma/crispy-enigma/api/v1alpha1"
 	"github.com/crispy-enigma/crispy-enigma/controllers/account"
@@ -295,6 +297,42 @@ var _ = Describe("an account's token", func() {
 		all := fmt.Sprintf("%s %v %v %v %+v %#v", status, w.events.All(), failed, refused, w.dialed, w.dialed)
 		Expect(all).To(ContainSubstring("TokenInvalid"))
 		Expect(all).NotTo(ContainSubstring("c4nary"))
+	})
+
+	It("is read live, once for all who ask within a moment", func(ctx SpecContext) {
+		w.put(ctx, "cf", good)
+		w.newAccount(ctx, "cf")
+		reads := 0
+		w.directory.Live = interceptor.NewClient(cluster.Client, interceptor.Funcs{
+			Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+				reads++
+				return c.Get(ctx, key, o, opts...)
+			},
+		})
+		used := func() cloudflare.Secret {
+			GinkgoHelper()
+			_, err := w.directory.Open(ctx, w.key("cf"))
+			Expect(err).NotTo(HaveOccurred())
+			return w.dialed[len(w.dialed)-1].Token
+		}
+		for range 100 {
+			Expect(string(used())).To(Equal(good))
+		}
+		Expect(reads).To(Equal(1))
+		w.token("cfat_c4nary-next")
+		w.put(ctx, "cf", "cfat_c4nary-next")
+		w.after(3 * time.Second)
+		Expect(string(used())).To(Equal("cfat_c4nary-next"))
+		Expect(reads).To(Equal(2))
+
+		By("not after it was refused")
+		w.put(ctx, "cf", good)
+		delete(w.tokens, "cfat_c4nary-next")
+		opened, err := w.directory.Open(ctx, w.key("cf"))
+		Expect(err).NotTo(HaveOccurred())
+		_, err = opened.Edit.List(ctx, cloudflare.KV)
+		Expect(err).To(MatchError(cloudflare.ErrUnauthorized))
+		Expect(string(used())).To(Equal(good))
 	})
 
 	It("isn't opened for an account that there is not", func(ctx SpecContext) {

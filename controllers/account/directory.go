@@ -47,6 +47,8 @@ type Directory struct {
 type entry struct {
 	// token in use.
 	token fingerprint
+	// read is what the account's Secret held a moment ago.
+	read reading
 	// refused are the tokens that Cloudflare doesn't take, and why.
 	refused map[fingerprint]*Problem
 	// holds keep calls back that were refused.

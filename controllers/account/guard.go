@@ -25,7 +25,7 @@ type scope struct {
 type act string
 
 const (
-	reading act = "read"
+	looking act = "look"
 	writing act = "write"
 	// making is bounded by the quota; all else that writes isn't.
 	making act = "make"
@@ -50,21 +50,21 @@ type guarded struct {
 
 // Get implements cloudflare.Account.
 func (g *guarded) Get(ctx context.Context, kind cloudflare.Kind, id string) (cloudflare.Thing, error) {
-	return guard(g, cloudflare.Op(cloudflare.OpGet, kind), []scope{{kind, reading}}, func() (cloudflare.Thing, error) {
+	return guard(g, cloudflare.Op(cloudflare.OpGet, kind), []scope{{kind, looking}}, func() (cloudflare.Thing, error) {
 		return g.inner.Get(ctx, kind, id)
 	})
 }
 
 // Find implements cloudflare.Account.
 func (g *guarded) Find(ctx context.Context, kind cloudflare.Kind, name string) ([]cloudflare.Thing, error) {
-	return guard(g, cloudflare.Op(cloudflare.OpFind, kind), []scope{{kind, reading}}, func() ([]cloudflare.Thing, error) {
+	return guard(g, cloudflare.Op(cloudflare.OpFind, kind), []scope{{kind, looking}}, func() ([]cloudflare.Thing, error) {
 		return g.inner.Find(ctx, kind, name)
 	})
 }
 
 // List implements cloudflare.Account.
 func (g *guarded) List(ctx context.Context, kind cloudflare.Kind) ([]cloudflare.Thing, error) {
-	return guard(g, cloudflare.Op(cloudflare.OpList, kind), []scope{{kind, reading}}, func() ([]cloudflare.Thing, error) {
+	return guard(g, cloudflare.Op(cloudflare.OpList, kind), []scope{{kind, looking}}, func() ([]cloudflare.Thing, error) {
 		return g.inner.List(ctx, kind)
 	})
 }

@@ -97,7 +97,7 @@ func lacks(l ledger, needed []string) []string {
 	for s, h := range l.forbidden {
 		// Who reads a kind here writes it too, and needs to be told once.
 		name := cloudflare.PermissionsTo(s.kind, true)[0]
-		if s.act != reading && len(h.err.Missing) > 0 && !slices.Contains(h.err.Missing, name) {
+		if s.act != looking && len(h.err.Missing) > 0 && !slices.Contains(h.err.Missing, name) {
 			name = h.err.Missing[0]
 		}
 		out = append(out, name)
