@@ -27,7 +27,10 @@ import (
 	"github.com/crispy-enigma/crispy-enigma/runtime/tenancy"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// The shared PostgreSQL server ends with the process.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/crispy-enigma/crispy-enigma/hack/servers.(*PostgresServer).run.func1"))
+}
 
 // Keys of the test tenant. All hold "canary", as do the messages: no log and no
 // metric may.
@@ -63,6 +66,7 @@ type setup struct {
 	cfg     func(*tenantconfig.Config)
 	store   storage.Store
 	options func(*server.Options)
+	files   map[string]string // beside the document
 }
 
 // newBed serves until the test ends, and then looks for canaries.
@@ -75,6 +79,9 @@ func newBed(t *testing.T, up *aifake.Server, s setup) *bed {
 	}
 	b.write("upstream-token", upToken)
 	b.write("status-token", statusToken)
+	for name, text := range s.files {
+		b.write(name, text)
+	}
 	b.writeDocument()
 	tenant, err := tenancy.Load(b.dir)
 	if err != nil {

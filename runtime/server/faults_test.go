@@ -119,7 +119,10 @@ func limited(c *tenantconfig.Config) {
 func TestAStoreThatFails(t *testing.T) {
 	t.Parallel()
 	store := newFaulty()
-	b := newBed(t, aifake.New(t, aifake.Says("c4nary ", "answer")), setup{store: store, cfg: limited})
+	b := newBed(t, aifake.New(t, aifake.Says("c4nary ", "answer")), setup{store: store, cfg: func(c *tenantconfig.Config) {
+		limited(c)
+		c.Limits.Requests.OnStoreFailure = tenantconfig.FailDeny
+	}})
 	for _, method := range []string{"Take", "Reserve", "History"} {
 		store.at.Store(&fault{method: method})
 		for _, stream := range []bool{false, true} {
@@ -159,7 +162,10 @@ func TestAStoreThatFails(t *testing.T) {
 func TestAPanicFailsOneRequest(t *testing.T) {
 	t.Parallel()
 	store := newFaulty()
-	b := newBed(t, aifake.New(t, aifake.Says("c4nary ", "answer")), setup{store: store, cfg: limited})
+	b := newBed(t, aifake.New(t, aifake.Says("c4nary ", "answer")), setup{store: store, cfg: func(c *tenantconfig.Config) {
+		limited(c)
+		c.Limits.Requests.OnStoreFailure = tenantconfig.FailDeny
+	}})
 	for _, method := range []string{"Take", "Reserve", "History", "Append", "Settle", "Add"} {
 		for _, stream := range []bool{false, true} {
 			store.at.Store(&fault{method: method, panics: true})

@@ -238,5 +238,5 @@ func (s *Store) judge(ctx context.Context, err error, within time.Duration) erro
 // neverSent tells whether a failed call can't have reached the server.
 func neverSent(err error) bool {
 	var op *net.OpError
-	return errors.Is(err, errAway) || errors.As(err, &op) && op.Op == "dial"
+	return errors.Is(err, errAway) || errors.Is(err, storage.ErrNeverSent) || errors.As(err, &op) && op.Op == "dial"
 }

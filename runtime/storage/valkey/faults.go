@@ -91,6 +91,9 @@ func (s *Store) fault(ctx context.Context, err error) error {
 		reason = ReasonClosed
 	}
 	s.link.failed(reason, err)
+	if dialed, ok := errors.AsType[*net.OpError](err); ok && dialed.Op == "dial" {
+		return fmt.Errorf("%w (%s), %w: %s", storage.ErrUnavailable, reason, storage.ErrNeverSent, err.Error())
+	}
 	// What waits for a context of its own must not mistake this for it.
 	return fmt.Errorf("%w (%s): %s", storage.ErrUnavailable, reason, err.Error())
 }
@@ -105,6 +108,7 @@ func (s *Store) foreign() error {
 	return ErrForeign
 }
 
+// unavailable is told before anything is sent.
 func unavailable(reason string) error {
-	return fmt.Errorf("%w (%s)", storage.ErrUnavailable, reason)
+	return fmt.Errorf("%w (%s), %w", storage.ErrUnavailable, reason, storage.ErrNeverSent)
 }
