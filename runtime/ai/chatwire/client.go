@@ -40,11 +40,13 @@ type Settings struct {
 	URL string
 	// Credential gives the bearer token, empty for none. It is asked for each call.
 	Credential func() string
-	// Prepare adds the driver's own headers to a call with this body. It may be nil.
-	Prepare func(h http.Header, t tenancy.ID, req ai.ChatRequest, body []byte)
+	// Prepare adds the driver's own headers to a call of a model with this body. It may
+	// be nil.
+	Prepare func(h http.Header, t tenancy.ID, model string, body []byte)
 	// Kind reads the driver's own error bodies: "" means that the usual reading of
-	// Refusal holds. It may be nil.
-	Kind func(r Refusal) ai.Kind
+	// Refusal holds. The error says in the driver's own words what to do; it and Kind
+	// may be nil.
+	Kind func(r Refusal) (ai.Kind, error)
 	// Transport for all calls, NewTransport if nil.
 	Transport http.RoundTripper
 	Times     Times
@@ -138,9 +140,23 @@ func (c *Client) call(ctx context.Context, t tenancy.ID, req ai.ChatRequest, str
 	if err != nil {
 		return nil, &ai.Error{Kind: ai.KindBadRequest, Err: err}
 	}
+	o := outgoing{url: c.s.URL, model: req.Model, trace: req.TraceID, accept: "application/json", body: body}
+	if stream {
+		o.accept = "text/event-stream, application/json"
+	}
+	return c.send(ctx, t, o)
+}
+
+// outgoing is one request, as it is sent each time it is tried.
+type outgoing struct {
+	url, model, trace, accept string
+	body                      []byte
+}
+
+func (c *Client) send(ctx context.Context, t tenancy.ID, o outgoing) (*exchange, error) {
 	c.spare.earn()
 	for attempt := 0; ; attempt++ {
-		k, again, err := c.attempt(ctx, t, req, body, stream)
+		k, again, err := c.attempt(ctx, t, o)
 		if err == nil || !again || attempt > 0 || !c.spare.spend() {
 			return k, err
 		}
@@ -164,16 +180,16 @@ func pause(ctx context.Context) error {
 	}
 }
 
-func (c *Client) attempt(ctx context.Context, t tenancy.ID, req ai.ChatRequest, body []byte, stream bool) (k *exchange, again bool, err error) {
+func (c *Client) attempt(ctx context.Context, t tenancy.ID, o outgoing) (k *exchange, again bool, err error) {
 	k = newExchange(ctx, c.s.Times.FirstByte)
 	var answered atomic.Bool
 	traced := httptrace.WithClientTrace(k.ctx, &httptrace.ClientTrace{GotFirstResponseByte: func() { answered.Store(true) }})
-	hr, err := http.NewRequestWithContext(traced, http.MethodPost, c.s.URL, bytes.NewReader(body))
+	hr, err := http.NewRequestWithContext(traced, http.MethodPost, o.url, bytes.NewReader(o.body))
 	if err != nil {
 		k.end()
 		return nil, false, &ai.Error{Kind: ai.KindBadRequest, Err: errors.New("the upstream's base URL makes no request")}
 	}
-	c.headers(hr.Header, t, req, body, stream)
+	c.headers(hr.Header, t, o)
 	if err := k.send(c.http, hr, c.s.Times.Silence); err != nil {
 		err := k.failure(err, ai.KindUnavailable)
 		k.end()
@@ -197,23 +213,20 @@ func (c *Client) attempt(ctx context.Context, t tenancy.ID, req ai.ChatRequest, 
 	return nil, again, e
 }
 
-func (c *Client) headers(h http.Header, t tenancy.ID, req ai.ChatRequest, body []byte, stream bool) {
+func (c *Client) headers(h http.Header, t tenancy.ID, o outgoing) {
 	h.Set("Content-Type", "application/json")
 	h.Set("User-Agent", "crispy-enigma")
-	h.Set("Accept", "application/json")
-	if stream {
-		h.Set("Accept", "text/event-stream, application/json")
-	}
+	h.Set("Accept", o.accept)
 	if c.s.Credential != nil {
 		if token := c.s.Credential(); token != "" {
 			h.Set("Authorization", "Bearer "+token)
 		}
 	}
-	if visible(req.TraceID) {
-		h.Set("X-Request-Id", req.TraceID)
+	if visible(o.trace) {
+		h.Set("X-Request-Id", o.trace)
 	}
 	if c.s.Prepare != nil {
-		c.s.Prepare(h, t, req, body)
+		c.s.Prepare(h, t, o.model, o.body)
 	}
 }
 

@@ -23,7 +23,7 @@ type Refusal struct {
 func (c *Client) refusal(r Refusal, header http.Header) *ai.Error {
 	e := &ai.Error{Status: r.Status, RetryAfter: retryAfter(header, time.Now())}
 	if c.s.Kind != nil {
-		e.Kind = c.s.Kind(r)
+		e.Kind, e.Err = c.s.Kind(r)
 	}
 	if e.Kind == "" {
 		e.Kind, e.Err = meaning(r)

@@ -22,15 +22,23 @@ type Options struct {
 	Times chatwire.Times
 }
 
-// Driver is an ai.Chatter over an OpenAI-compatible server.
-type Driver struct{ *chatwire.Client }
+// Driver is an ai.Chatter, ai.Embedder and ai.Speaker over an OpenAI-compatible server.
+type Driver struct {
+	*chatwire.Client
+	base string
+}
 
-var _ ai.Chatter = Driver{}
+var (
+	_ ai.Chatter  = Driver{}
+	_ ai.Embedder = Driver{}
+	_ ai.Speaker  = Driver{}
+)
 
 // New makes a driver. It doesn't call the server.
 func New(o Options) (Driver, error) {
+	base := strings.TrimRight(o.BaseURL, "/")
 	c, err := chatwire.NewClient(chatwire.Settings{
-		URL:        strings.TrimRight(o.BaseURL, "/") + "/chat/completions",
+		URL:        base + "/chat/completions",
 		Credential: o.Credential,
 		Transport:  o.Transport,
 		Times:      o.Times,
@@ -38,5 +46,5 @@ func New(o Options) (Driver, error) {
 	if err != nil {
 		return Driver{}, fmt.Errorf("making the openai driver: %w", err)
 	}
-	return Driver{c}, nil
+	return Driver{c, base}, nil
 }

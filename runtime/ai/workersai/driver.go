@@ -34,11 +34,18 @@ type Options struct {
 	Times chatwire.Times
 }
 
-// Driver is an ai.Chatter over Workers AI.
-type Driver struct{ *chatwire.Client }
+// Driver is an ai.Chatter, ai.Embedder, ai.Reranker and ai.Speaker over Workers AI.
+type Driver struct {
+	*chatwire.Client
+	// compatible ends before the OpenAI-compatible paths, native before a model's name.
+	compatible, native string
+}
 
 var (
-	_ ai.Chatter = Driver{}
+	_ ai.Chatter  = Driver{}
+	_ ai.Embedder = Driver{}
+	_ ai.Reranker = Driver{}
+	_ ai.Speaker  = Driver{}
 
 	accountID = regexp.MustCompile(`^[0-9a-f]{32}$`)
 	gatewayID = regexp.MustCompile(`^[a-z0-9_]+(-[a-z0-9_]+)*$`)
@@ -46,12 +53,12 @@ var (
 
 // New makes a driver. It doesn't call Cloudflare.
 func New(o Options) (Driver, error) {
-	address, err := o.address()
+	d, err := o.addresses()
 	if err != nil {
 		return Driver{}, fmt.Errorf("making the workersai driver: %w", err)
 	}
 	s := chatwire.Settings{
-		URL:        address,
+		URL:        d.compatible + "/chat/completions",
 		Credential: o.Credential,
 		Kind:       kind,
 		Transport:  o.Transport,
@@ -60,32 +67,34 @@ func New(o Options) (Driver, error) {
 	if o.GatewayID != "" {
 		s.Prepare = o.gatewayHeaders
 	}
-	c, err := chatwire.NewClient(s)
-	if err != nil {
+	if d.Client, err = chatwire.NewClient(s); err != nil {
 		return Driver{}, fmt.Errorf("making the workersai driver: %w", err)
 	}
-	return Driver{c}, nil
+	return d, nil
 }
 
-func (o Options) address() (string, error) {
+// addresses gives a driver that knows where it calls, and no more.
+func (o Options) addresses() (Driver, error) {
 	if !accountID.MatchString(o.AccountID) {
-		return "", errors.New("the account id must be 32 hexadecimal digits")
+		return Driver{}, errors.New("the account id must be 32 hexadecimal digits")
 	}
 	if ttl := o.CacheTTLSeconds; ttl != 0 && (ttl < 60 || ttl > 2_592_000) {
-		return "", fmt.Errorf("the gateway's cache TTL is %d s; it must be 0 or from 60 to 2592000", ttl)
+		return Driver{}, fmt.Errorf("the gateway's cache TTL is %d s; it must be 0 or from 60 to 2592000", ttl)
 	}
 	origin := strings.TrimRight(o.BaseURL, "/")
 	if o.GatewayID == "" {
 		if origin == "" {
 			origin = "https://api.cloudflare.com"
 		}
-		return origin + "/client/v4/accounts/" + o.AccountID + "/ai/v1/chat/completions", nil
+		ai := origin + "/client/v4/accounts/" + o.AccountID + "/ai"
+		return Driver{compatible: ai + "/v1", native: ai + "/run/"}, nil
 	}
 	if !gatewayID.MatchString(o.GatewayID) || len(o.GatewayID) > 64 {
-		return "", errors.New("the gateway id must be 1 to 64 lower-case letters, digits, underscores and inner hyphens")
+		return Driver{}, errors.New("the gateway id must be 1 to 64 lower-case letters, digits, underscores and inner hyphens")
 	}
 	if origin == "" {
 		origin = "https://gateway.ai.cloudflare.com"
 	}
-	return origin + "/v1/" + o.AccountID + "/" + o.GatewayID + "/workers-ai/v1/chat/completions", nil
+	gateway := origin + "/v1/" + o.AccountID + "/" + o.GatewayID + "/workers-ai"
+	return Driver{compatible: gateway + "/v1", native: gateway + "/"}, nil
 }

@@ -83,7 +83,7 @@ func TestPathsAndHeaders(t *testing.T) {
 	}{
 		"direct": {"/client/v4/accounts/" + account + "/ai/v1/chat/completions", headers{"cf-aig-metadata": "", "cf-aig-skip-cache": "", "cf-aig-cache-key": ""}},
 		"gateway": {"/v1/" + account + "/shared-gw/workers-ai/v1/chat/completions", headers{
-			"cf-aig-metadata": `{"tenant":"acme","environment":"production","trace":"trace-1"}`, "cf-aig-skip-cache": "true", "cf-aig-cache-key": "", "cf-aig-cache-ttl": "", "cf-aig-collect-log": "false",
+			"cf-aig-metadata": `{"tenant":"acme","environment":"production","trace":"trace-1"}`, "cf-aig-skip-cache": "true", "cf-aig-cache-ttl": "", "cf-aig-collect-log": "false",
 		}},
 		"cached": {"/v1/" + account + "/shared-gw/workers-ai/v1/chat/completions", headers{
 			"cf-aig-metadata": `{"tenant":"acme","environment":"production","trace":"trace-1"}`, "cf-aig-skip-cache": "", "cf-aig-cache-ttl": "60", "cf-aig-collect-log": "true",
@@ -96,6 +96,10 @@ func TestPathsAndHeaders(t *testing.T) {
 		r := up.Requests()[0]
 		if r.Path != c.path {
 			t.Errorf("%s: the path is %s", name, r.Path)
+		}
+		asked := r.Header.Get("Cf-Aig-Authorization")
+		if want := r.Header.Get("Authorization"); name != "direct" && (want == "" || asked != want) || name == "direct" && asked != "" {
+			t.Errorf("%s: the gateway isn't asked with the token that the model is asked with", name)
 		}
 		for header, want := range c.want {
 			if got := r.Header.Get(header); got != want {

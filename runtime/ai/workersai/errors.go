@@ -1,6 +1,7 @@
 package workersai
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/crispy-enigma/crispy-enigma/api/cloudflareapi"
@@ -50,20 +51,26 @@ var kinds = map[int]ai.Kind{
 	5019: ai.KindBadRequest,
 }
 
+// errWithdrawn goes with codes 5007 and 3042: Cloudflare withdraws models, and a
+// document that was right last month names one of them.
+var errWithdrawn = errors.New("this model is none of Workers AI, or has been withdrawn: choose another one from its catalogue")
+
 // kind is "" for errors that carry none of Cloudflare's codes.
-func kind(r chatwire.Refusal) ai.Kind {
+func kind(r chatwire.Refusal) (ai.Kind, error) {
 	for _, e := range cloudflareapi.ParseErrors(r.Status, r.ContentType, r.Body) {
 		k := kinds[e.Code]
 		text := strings.ToLower(e.Message)
 		switch {
 		case (k == "" || k == ai.KindBadRequest) && (strings.Contains(text, "context window") || strings.Contains(text, "context length")):
 			// The same code stands for every invalid input.
-			return ai.KindTooLong
+			return ai.KindTooLong, nil
 		case k == "" && strings.Contains(text, "spend limit"):
-			return ai.KindQuota
+			return ai.KindQuota, nil
+		case e.Code == 5007 || e.Code == 3042:
+			return k, errWithdrawn
 		case k != "":
-			return k
+			return k, nil
 		}
 	}
-	return ""
+	return "", nil
 }

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"strconv"
 
-	"github.com/crispy-enigma/crispy-enigma/runtime/ai"
 	"github.com/crispy-enigma/crispy-enigma/runtime/tenancy"
 )
 
@@ -22,19 +21,25 @@ type metadata struct {
 
 // gatewayHeaders never leaves the cache to the gateway's own key: with one token for
 // all tenants that key is the same for all.
-func (o Options) gatewayHeaders(h http.Header, t tenancy.ID, req ai.ChatRequest, body []byte) {
+func (o Options) gatewayHeaders(h http.Header, t tenancy.ID, model string, body []byte) {
 	// The trace id was checked to be plain ASCII before it became a header.
 	m, err := json.Marshal(metadata{Tenant: t.String(), Environment: o.Environment, Trace: h.Get("X-Request-Id")})
 	if err == nil {
 		h.Set("Cf-Aig-Metadata", string(m))
 	}
+	// A gateway with authentication asks for a token with AI Gateway Run beside the one
+	// for the model; the tenant's is both.
+	if token := h.Get("Authorization"); token != "" {
+		h.Set("Cf-Aig-Authorization", token)
+	}
 	h.Set("Cf-Aig-Collect-Log", strconv.FormatBool(o.CollectLogs))
+	h.Set("Cf-Aig-Cache-Key", cacheKey(t, model, body))
 	if o.CacheTTLSeconds == 0 {
+		// A key alone would turn on a cache of five minutes.
 		h.Set("Cf-Aig-Skip-Cache", "true")
 		return
 	}
 	h.Set("Cf-Aig-Cache-Ttl", strconv.Itoa(o.CacheTTLSeconds))
-	h.Set("Cf-Aig-Cache-Key", cacheKey(t, req.Model, body))
 }
 
 // cacheKey carries each part's length, so that no choice of names spells another
