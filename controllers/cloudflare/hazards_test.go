@@ -345,3 +345,53 @@ func TestNothingPrintsATokensValue(t *testing.T) {
 		}
 	}
 }
+
+func TestAnIndexThatIsKnownIsReadByOneCall(t *testing.T) {
+	t.Parallel()
+	s := serve(t, fakecloudflare.Options{NoSchema: true}, false)
+	c, ctx := s.root(), t.Context()
+	make := func(dimensions int) {
+		t.Helper()
+		_, err := c.Do(ctx, cloudflare.Step{Verb: cloudflare.Create, Kind: cloudflare.Vectorize, Name: "index-a",
+			Settings: cloudflare.Settings{Dimensions: dimensions, Metric: "cosine"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	// calls of one Get, and the dimensions that it tells.
+	get := func(c *cloudflare.Client) (calls, dimensions int, err error) {
+		before := len(s.Log())
+		thing, err := c.Get(ctx, cloudflare.Vectorize, "index-a")
+		return len(s.Log()) - before, thing.Settings.Dimensions, err
+	}
+	make(3)
+	if calls, dimensions, err := get(c); calls != 1 || dimensions != 3 || err != nil {
+		t.Errorf("got %d dimensions by %d calls, %v; want 3 by one call", dimensions, calls, err)
+	}
+	// Somebody else, who has a budget and a memory of his own, makes it anew.
+	other := cloudflare.NewPool(cloudflare.PoolOptions{}).Open(s.options(cloudflare.Secret(s.RootToken(fakecloudflare.DefaultAccount))), cloudflare.Edit)
+	if _, err := other.Do(ctx, cloudflare.Step{Verb: cloudflare.Delete, Kind: cloudflare.Vectorize, ID: "index-a"}); err != nil {
+		t.Fatal(err)
+	}
+	if calls, _, err := get(c); calls != 1 || !errors.Is(err, cloudflare.ErrNotFound) {
+		t.Errorf("got %v by %d calls for what is gone, want ErrNotFound by one", err, calls)
+	}
+	if calls, _, err := get(c); calls != 1 || !errors.Is(err, cloudflare.ErrNotFound) {
+		t.Errorf("got %v by %d calls for what is known to be gone, want ErrNotFound by one", err, calls)
+	}
+	make(3)
+	for _, step := range []cloudflare.Step{
+		{Verb: cloudflare.Delete, Kind: cloudflare.Vectorize, ID: "index-a"},
+		{Verb: cloudflare.Create, Kind: cloudflare.Vectorize, Name: "index-a", Settings: cloudflare.Settings{Dimensions: 5, Metric: "cosine"}},
+	} {
+		if _, err := other.Do(ctx, step); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := c.List(ctx, cloudflare.Vectorize); err != nil {
+		t.Fatal(err)
+	}
+	if calls, dimensions, err := get(c); calls != 1 || dimensions != 5 || err != nil {
+		t.Errorf("after LIST got %d dimensions by %d calls, %v; want the new index's 5 by one call", dimensions, calls, err)
+	}
+}

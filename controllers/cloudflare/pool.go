@@ -157,4 +157,6 @@ type facts struct {
 	verdictUntil time.Time
 	// places are the jurisdictions of buckets that aren't in the default one.
 	places map[string]string
+	// indexes are Vectorize indexes, of which nothing can change but metadata indexes.
+	indexes map[string]Thing
 }

@@ -19,13 +19,22 @@ func vectorizeThing(i cloudflareapi.VectorizeIndex) Thing {
 	return t
 }
 
+// getVectorize asks for the metadata indexes, and for the rest where it isn't known: it
+// can't change, and LIST shows an index that somebody made anew under the name.
 func (c *Client) getVectorize(ctx context.Context, r request, name string) (Thing, error) {
-	t, err := c.oneVectorize(ctx, r.to(c, http.MethodGet, vectorizePath, escape(name)))
-	if err != nil {
-		return Thing{}, err
+	t, known := c.facts.index(name)
+	if !known {
+		var err error
+		if t, err = c.oneVectorize(ctx, r.to(c, http.MethodGet, vectorizePath, escape(name))); err != nil {
+			return Thing{}, err
+		}
+		c.facts.keepIndex(t)
 	}
 	var metadata cloudflareapi.MetadataIndexes
 	if _, err := c.call(ctx, r.to(c, http.MethodGet, vectorizePath, escape(name), "metadata_index", "list"), &metadata); err != nil {
+		if errors.Is(err, ErrNotFound) {
+			c.facts.dropIndex(name)
+		}
 		return Thing{}, err
 	}
 	t.Settings.MetadataIndexes = map[string]string{}
@@ -33,6 +42,44 @@ func (c *Client) getVectorize(ctx context.Context, r request, name string) (Thin
 		t.Settings.MetadataIndexes[m.PropertyName] = strings.ToLower(m.IndexType)
 	}
 	return t, nil
+}
+
+func (f *facts) index(name string) (Thing, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	t, ok := f.indexes[name]
+	return t, ok
+}
+
+// keepIndex remembers an index without its metadata indexes.
+func (f *facts) keepIndex(t Thing) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.indexes == nil {
+		f.indexes = map[string]Thing{}
+	}
+	t.Settings.MetadataIndexes = nil
+	f.indexes[t.ID] = t
+}
+
+func (f *facts) dropIndex(name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.indexes, name)
+}
+
+// listed corrects what is remembered by what LIST shows. What it doesn't show is gone, or
+// new; either is asked for again.
+func (f *facts) listed(all []Thing) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	before := f.indexes
+	f.indexes = map[string]Thing{}
+	for _, t := range all {
+		if _, known := before[t.ID]; known {
+			f.indexes[t.ID] = t
+		}
+	}
 }
 
 func (c *Client) oneVectorize(ctx context.Context, r request) (Thing, error) {
@@ -51,7 +98,9 @@ func (c *Client) listVectorize(ctx context.Context, r request) ([]Thing, error) 
 	if _, err := c.call(ctx, r.to(c, http.MethodGet, vectorizePath), &all); err != nil {
 		return nil, err
 	}
-	return things(all, vectorizeThing), nil
+	listed := things(all, vectorizeThing)
+	c.facts.listed(listed)
+	return listed, nil
 }
 
 func (c *Client) doVectorize(ctx context.Context, r request, s Step) (Thing, error) {
@@ -60,10 +109,12 @@ func (c *Client) doVectorize(ctx context.Context, r request, s Step) (Thing, err
 		body := cloudflareapi.VectorizeIndexRequest{Name: s.Name, Config: cloudflareapi.VectorizeConfig{Dimensions: s.Settings.Dimensions, Metric: s.Settings.Metric}}
 		t, err := c.oneVectorize(ctx, r.to(c, http.MethodPost, vectorizePath).with(body))
 		if err == nil {
+			c.facts.keepIndex(t)
 			t.Settings.MetadataIndexes = map[string]string{} // a new index has none
 		}
 		return t, err
 	case Delete:
+		c.facts.dropIndex(s.ID)
 		_, err := c.call(ctx, r.to(c, http.MethodDelete, vectorizePath, escape(s.ID)), nil)
 		return Thing{}, err
 	case CreateIndex:
