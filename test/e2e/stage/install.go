@@ -26,11 +26,15 @@ func (s *Stage) install(ctx context.Context) error {
 		return err
 	}
 	s.step("chart")
-	return s.loud(ctx, "helm", s.helm, "upgrade", "--install", Release, filepath.Join(s.root, "charts", "crispy-enigma"),
+	args := []string{"upgrade", "--install", Release, filepath.Join(s.root, "charts", "crispy-enigma"),
 		"--kubeconfig", s.config, "--namespace", SystemNamespace, "--create-namespace",
-		"--set", "image.repository="+operatorRepository, "--set", "image.tag="+operator,
-		"--set", "runtimeImage.repository="+runtimeRepository, "--set", "runtimeImage.tag="+runtime,
-		"--wait", "--timeout", "3m", "--hide-notes")
+		"--set", "image.repository=" + operatorRepository, "--set", "image.tag=" + operator,
+		"--set", "runtimeImage.repository=" + runtimeRepository, "--set", "runtimeImage.tag=" + runtime,
+		"--wait", "--timeout", "3m", "--hide-notes"}
+	for _, v := range s.Values {
+		args = append(args, "--set", v)
+	}
+	return s.loud(ctx, "helm", s.helm, args...)
 }
 
 // Image builds a command of this module, packs it and puts it into the cluster. The

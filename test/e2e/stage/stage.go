@@ -30,6 +30,8 @@ type Options struct {
 	// Outbound are the host:port pairs that pods may reach outside the cluster, with
 	// commas between them.
 	Outbound string
+	// Values of the chart, as name=value.
+	Values []string
 	// Out gets the lines for a person.
 	Out io.Writer
 }
