@@ -16,7 +16,7 @@ var aclCommands = []string{
 	"ping", "role", "select", "cluster|slots", "cluster|shards", "asking",
 	"get", "set", "getrange", "setrange", "strlen", "append",
 	"unlink", "pexpire", "pexpireat", "persist", "pttl", "pexpiretime", "time",
-	"hget", "hset", "hgetall", "exists",
+	"hget", "hmget", "hset", "hgetall", "exists", "rename",
 	"lindex", "lrange", "llen", "rpush", "lrem", "ltrim",
 	"zadd", "zcard", "zrem", "zrange", "zremrangebyscore",
 	"incrby",

@@ -25,8 +25,8 @@ type script struct{ text, sha string }
 
 // The scripts. Those of several files begin with what they share.
 var (
-	takeScript    = load("log", "take")
-	returnScript  = load("log", "return")
+	takeScript    = load("windows", "log", "take")
+	returnScript  = load("windows", "log", "return")
 	reserveScript = load("number", "budget", "reserve")
 	settleScript  = load("number", "budget", "settle")
 	useScript     = load("number", "use")
@@ -58,7 +58,9 @@ type names struct {
 	// mark is the tag in 16 bytes, as values carry it.
 	mark   string
 	prefix string
-	takes  takes
+	// windowKeys are those of the windows' scripts.
+	windowKeys []string
+	takes      takes
 }
 
 func (s *Store) namesOf(t tenancy.ID) *names {
@@ -68,7 +70,9 @@ func (s *Store) namesOf(t tenancy.ID) *names {
 	tag := statestore.Tag(t.Identity())
 	mark, _ := hex.DecodeString(tag) // Tag is hexadecimal
 	// All callers of a tenant share one.
-	n, _ := s.names.LoadOrStore(t.Identity(), &names{tag: tag, mark: string(mark), prefix: statestore.KeyPrefix(tag)})
+	made := &names{tag: tag, mark: string(mark), prefix: statestore.KeyPrefix(tag)}
+	made.windowKeys = []string{made.key("windows"), made.key("windows", "before"), made.key("windowlogs")}
+	n, _ := s.names.LoadOrStore(t.Identity(), made)
 	return n.(*names)
 }
 

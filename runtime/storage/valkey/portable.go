@@ -217,7 +217,7 @@ func (p portable) Erase(ctx context.Context, t tenancy.ID) (int, error) {
 	if err != nil {
 		return removed, err
 	}
-	for _, index := range []string{"windows", "cache"} {
+	for _, index := range []string{"windowlogs", "cache"} {
 		if err := p.s.unlinkListed(ctx, n, n.key(index)); err != nil {
 			return removed, err
 		}
@@ -230,7 +230,7 @@ func (p portable) Erase(ctx context.Context, t tenancy.ID) (int, error) {
 	if err != nil {
 		return removed, err
 	}
-	keys := []string{n.key("audit"), n.key("budgets"), n.key("usage"), n.key("sessionnames"), n.key("number")}
+	keys := append([]string{n.key("audit"), n.key("budgets"), n.key("usage"), n.key("sessionnames"), n.key("number")}, n.windowKeys...)
 	for _, name := range names {
 		keys = append(keys, n.key("budget", name))
 	}

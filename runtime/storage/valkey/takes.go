@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/crispy-enigma/crispy-enigma/runtime/storage"
 )
@@ -29,10 +30,9 @@ type takes struct {
 
 type taking struct {
 	windows []storage.Window
-	keys    []string
-	// asked is the take as the script reads it.
-	asked string
-	done  chan taken
+	fields  []string
+	now     time.Time
+	done    chan taken
 }
 
 type taken struct {
@@ -94,12 +94,25 @@ func (s *Store) sendTakes(n *names) {
 	}
 }
 
-func (s *Store) decide(n *names, some []*taking) ([]storage.Taken, error) {
-	keys, args := []string{n.key("windows")}, []string{n.mark}
+// asked are takes as the script reads them.
+func asked(n *names, some []*taking) []string {
+	args, kept := make([]string, 2, 2+2*len(some)), time.Duration(0)
+	text := make([]byte, 8, 8+48*len(some))
 	for _, t := range some {
-		keys, args = append(keys, t.keys...), append(args, t.asked)
+		args = append(args, t.fields...)
+		text = append(timeBytes(text, t.now), byte(len(t.windows)))
+		for _, w := range t.windows {
+			text = doubleBytes(doubleBytes(text, int64(w.Limit)), int64(w.Length))
+			kept = max(kept, w.Length+windowSlack)
+		}
 	}
-	reply, err := s.run(context.Background(), n, takeScript, keys, args...)
+	doubleBytes(text[:0], kept.Milliseconds()+1)
+	args[0], args[1] = n.mark, string(text)
+	return args
+}
+
+func (s *Store) decide(n *names, some []*taking) ([]storage.Taken, error) {
+	reply, err := s.run(context.Background(), n, takeScript, n.windowKeys, asked(n, some)...)
 	if err != nil {
 		return nil, err
 	}

@@ -4,15 +4,14 @@ import (
 	"context"
 	"encoding/binary"
 	"math"
-	"strconv"
 	"time"
 
 	"github.com/crispy-enigma/crispy-enigma/runtime/storage"
 	"github.com/crispy-enigma/crispy-enigma/runtime/tenancy"
 )
 
-// windowSlack is how long a window's record outlives it, for replicas whose clocks
-// differ.
+// windowSlack is how long a window is kept, at least, after all its takes have run out,
+// for replicas whose clocks differ.
 const windowSlack = time.Minute
 
 // maxLength is the longest window whose nanoseconds a script counts exactly: 2^53 of
@@ -26,19 +25,21 @@ func (w windows) Take(ctx context.Context, t tenancy.ID, key string, windows []s
 		return storage.Taken{}, err
 	}
 	n := w.s.namesOf(t)
-	bounding, keys := n.windows(key, windows)
+	bounding, fields := n.windows(key, windows)
 	if len(bounding) == 0 {
 		return storage.Taken{OK: true, Remaining: math.MaxInt}, nil
 	}
-	asked := binary.BigEndian.AppendUint32(make([]byte, 0, 8+24*len(bounding)), secondOf(now))
-	asked = binary.BigEndian.AppendUint32(asked, uint32(now.Nanosecond()))
-	for _, b := range bounding {
-		ttl := (b.Length + windowSlack).Milliseconds() + 1
-		for _, x := range []int64{int64(b.Limit), int64(b.Length), ttl} {
-			asked = binary.LittleEndian.AppendUint64(asked, math.Float64bits(float64(x)))
-		}
-	}
-	return w.s.take(ctx, n, &taking{windows: bounding, keys: keys, asked: string(asked), done: make(chan taken, 1)})
+	return w.s.take(ctx, n, &taking{windows: bounding, fields: fields, now: now, done: make(chan taken, 1)})
+}
+
+// timeBytes is a time as windows hold it: seconds, good until 2106, and nanoseconds.
+func timeBytes(b []byte, t time.Time) []byte {
+	b = binary.BigEndian.AppendUint32(b, uint32(min(max(0, t.Unix()), math.MaxUint32)))
+	return binary.BigEndian.AppendUint32(b, uint32(t.Nanosecond()))
+}
+
+func doubleBytes(b []byte, x int64) []byte {
+	return binary.LittleEndian.AppendUint64(b, math.Float64bits(float64(x)))
 }
 
 // readTaken reads the numbers of one take and tells how many they were: which window
@@ -63,25 +64,22 @@ func (w windows) Return(ctx context.Context, t tenancy.ID, key string, windows [
 		return storage.ErrNoTenant
 	}
 	n := w.s.namesOf(t)
-	bounding, keys := n.windows(key, windows)
+	bounding, fields := n.windows(key, windows)
 	if len(bounding) == 0 {
 		return nil
 	}
-	return w.s.owed(ctx, n, returnScript, keys, n.mark, strconv.FormatUint(uint64(secondOf(at)), 10), strconv.Itoa(at.Nanosecond()))
+	return w.s.owed(ctx, n, returnScript, n.windowKeys, append([]string{n.mark, string(timeBytes(nil, at))}, fields...)...)
 }
 
 // windows leaves out those without a bound. A longer length than
 // maxLength counts as that.
-func (n *names) windows(key string, windows []storage.Window) (bounding []storage.Window, keys []string) {
-	bounding, keys = make([]storage.Window, 0, len(windows)), make([]string, 0, len(windows))
+func (n *names) windows(key string, windows []storage.Window) (bounding []storage.Window, fields []string) {
+	bounding, fields = make([]storage.Window, 0, len(windows)), make([]string, 0, len(windows))
 	for _, w := range windows {
 		if w.Limit > 0 && w.Length > 0 {
 			w.Length = min(w.Length, maxLength)
-			bounding, keys = append(bounding, w), append(keys, n.key("window", key, w.Name))
+			bounding, fields = append(bounding, w), append(fields, part(key)+":"+part(w.Name))
 		}
 	}
-	return bounding, keys
+	return bounding, fields
 }
-
-// secondOf is good until 2106.
-func secondOf(t time.Time) uint32 { return uint32(min(max(0, t.Unix()), math.MaxUint32)) }

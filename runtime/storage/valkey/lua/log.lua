@@ -1,14 +1,21 @@
--- The takes of one window: a header of the tenant (16 bytes), how many takes at the
--- front have run out (4) and until which second the index names this key (4), then 8
--- bytes a take: seconds and nanoseconds since 1970. Times never meet as one number,
--- which would lose nanoseconds; only their distances do. Short logs are read and
--- written whole, long ones only at their ends.
-local HEADER, SMALL = 24, 24 + 8 * 128
-local tenant, second, nano = ARGV[2], 0, 0
+-- A window in any state. Its own log, if it has one, is a header of the tenant (16
+-- bytes), how many takes at the front have run out (4) and until which second the index
+-- names this key (4), then 8 bytes a take. Times never meet as one number, which would
+-- lose nanoseconds; only their distances do. Logs are read whole up to MANY takes, longer
+-- ones only at their ends; one that has shrunk to FEW goes back into the hash.
+local HEADER, MANY, FEW = 24, 128, 64
+local second, nano = 0, 0
 
-local function open(key)
-  local log = {key = key, first = 0, n = 0, listed = 0, tail = '', whole = true}
-  log.bytes = redis.call('GETRANGE', key, 0, SMALL - 1)
+local function open(field)
+  local log = {field = field, first = 0, n = 0, listed = 0, tail = '', whole = true}
+  local row = rows[field]
+  if row and row ~= '' then
+    log.bytes, log.n = string.rep('\0', HEADER) .. row, #row / 8
+    return log
+  end
+  -- The log is named after the hash and the field, so it lies in the same slot.
+  log.key = string.sub(HASH, 1, -2) .. ':' .. field
+  log.bytes = call('GETRANGE', log.key, 0, HEADER + 8 * MANY - 1)
   local size = #log.bytes
   if size == 0 then
     log.bytes = string.rep('\0', HEADER)
@@ -17,9 +24,10 @@ local function open(key)
   if string.sub(log.bytes, 1, 16) ~= tenant then
     return nil, redis.error_reply('FOREIGN the key holds another tenant\'s window')
   end
-  log.first, log.listed = struct.unpack('>I4I4', log.bytes, 17)
-  if size == SMALL then
-    size, log.whole = redis.call('STRLEN', key), false
+  log.long = true
+  log.first, log.listed = unpack('>I4I4', log.bytes, 17)
+  if size == HEADER + 8 * MANY then
+    size, log.whole = call('STRLEN', log.key), false
   end
   log.n = (size - HEADER) / 8 - log.first
   return log
@@ -30,35 +38,51 @@ local function at(log, i)
   if from + 8 <= #log.bytes then
     return string.sub(log.bytes, from + 1, from + 8)
   end
-  return redis.call('GETRANGE', log.key, from, from + 7)
+  return call('GETRANGE', log.key, from, from + 7)
 end
 
 -- ago is by how many nanoseconds a take lies before now.
 local function ago(log, i)
-  local s, n = struct.unpack('>I4I4', at(log, i))
+  local s, n = unpack('>I4I4', at(log, i))
   return (second - s) * 1e9 + (nano - n)
 end
 
-local function save(log, listed, ttl)
-  local head = tenant
-  if log.whole then
-    local body = string.sub(log.bytes, HEADER + 8 * log.first + 1) .. log.tail
-    if body == '' then
-      redis.call('UNLINK', log.key)
-    else
-      redis.call('SET', log.key, head .. struct.pack('>I4I4', 0, listed) .. body, 'PX', ttl)
-    end
-  elseif log.first > log.n then
-    -- More has run out than is left: what is left moves to the front.
-    local body = redis.call('GETRANGE', log.key, HEADER + 8 * log.first, -1) .. log.tail
-    redis.call('SET', log.key, head .. struct.pack('>I4I4', 0, listed) .. body, 'PX', ttl)
-  else
-    redis.call('SETRANGE', log.key, 16, struct.pack('>I4I4', log.first, listed))
-    if log.tail ~= '' then
-      redis.call('APPEND', log.key, log.tail)
-    end
-    redis.call('PEXPIRE', log.key, ttl)
+-- list has the index name a log for longer than it lives, so that it is written seldom.
+local function list(log, ttl)
+  local seconds = math.ceil(ttl / 1000)
+  if second + seconds <= log.listed then return log.listed end
+  local index, listed = KEYS[3], math.min(second + 2 * seconds, 4294967295)
+  call('ZADD', index, listed, log.key)
+  call('ZREMRANGEBYSCORE', index, '-inf', '(' .. second)
+  if call('PTTL', index) < 2 * ttl then
+    call('PEXPIRE', index, 2 * ttl)
   end
+  return listed
+end
+
+local function save(log, ttl)
+  local from, n = HEADER + 8 * log.first, log.n + #log.tail / 8
+  local function body()
+    return (log.whole and string.sub(log.bytes, from + 1) or call('GETRANGE', log.key, from, -1)) .. log.tail
+  end
+  if n <= (log.long and FEW or MANY) then
+    put(log.field, body())
+    if log.long then call('UNLINK', log.key) end
+    return
+  end
+  log.key = log.key or string.sub(HASH, 1, -2) .. ':' .. log.field
+  local listed = list(log, ttl)
+  if log.long and not log.whole and log.first <= log.n then
+    call('SETRANGE', log.key, 16, struct.pack('>I4I4', log.first, listed))
+    if log.tail ~= '' then
+      call('APPEND', log.key, log.tail)
+    end
+    call('PEXPIRE', log.key, ttl)
+    return
+  end
+  -- What is left moves to the front.
+  call('SET', log.key, tenant .. struct.pack('>I4I4', 0, listed) .. body(), 'PX', ttl)
+  if not log.long then put(log.field, '') end
 end
 
 local function late(log)
@@ -77,17 +101,4 @@ local function advance(log, length, now)
   while log.n > 0 and ago(log, 0) + behind >= length do
     log.first, log.n, log.changed = log.first + 1, log.n - 1, true
   end
-end
-
--- list has the index name a log for longer than it lives, so that it is written seldom.
-local function list(index, log)
-  local seconds = math.ceil(log.ttl / 1000)
-  if second + seconds <= log.listed then return log.listed end
-  local listed = math.min(second + 2 * seconds, 4294967295)
-  redis.call('ZADD', index, listed, log.key)
-  redis.call('ZREMRANGEBYSCORE', index, '-inf', '(' .. second)
-  if redis.call('PTTL', index) < 2 * log.ttl then
-    redis.call('PEXPIRE', index, 2 * log.ttl)
-  end
-  return listed
 end

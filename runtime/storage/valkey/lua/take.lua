@@ -1,28 +1,30 @@
 -- Takes that came together, each decided by itself.
--- KEYS: index of windows, then a log a window of each take. ARGV from 3, for each take:
--- its time in 8 bytes as in a log, and of each window limit, length in nanoseconds and
--- time to live in milliseconds as doubles, all in one, since words cost time too.
+-- ARGV: 3 for how many milliseconds the windows must be kept, as a double, and for each
+-- take its time in 8 bytes, how many windows it has in one, and of each the limit and the
+-- length in nanoseconds as doubles, all in one, since words cost time too. From 4: the
+-- windows' fields.
 -- Returns for each take which window refuses (0 = none), and either how long to wait
 -- and until it is empty, or how many takes each window had and by how much now was late.
-local keys, args, call, unpack, sub = KEYS, ARGV, redis.call, struct.unpack, string.sub
-local reply, k = {args[1]}, 2
-local asked, now
+local args, sub = ARGV, string.sub
+local asked = args[3]
+local kept, p = unpack('<d', asked)
+local reply, r, k = {args[1]}, 1, 4
+local now
 
--- whole decides by logs in any state.
+-- whole decides by windows in any state.
 local function whole(windows)
   local logs, opened, limits = {}, {}, {}
-  for i = 0, windows - 1 do
-    local key, log, err = keys[k + i], nil, nil
-    log = opened[key]
+  for i = 1, windows do
+    local field, log, err = args[k + i - 1], nil, nil
+    log = opened[field]
     if not log then
-      log, err = open(key)
+      log, err = open(field)
       if err then return err end
-      opened[key] = log
+      opened[field] = log
       logs[#logs + 1] = log
     end
-    local limit, length, ttl = unpack('<ddd', asked, 9 + 24 * i)
-    limits[i + 1] = {log = log, limit = limit, length = length}
-    log.ttl = math.max(log.ttl or 0, ttl)
+    local limit, length = unpack('<dd', asked, p + 16 * i - 16)
+    limits[i] = {log = log, limit = limit, length = length}
   end
   local refused, wait, reset = 0, 0, 0
   for i, w in ipairs(limits) do
@@ -36,13 +38,15 @@ local function whole(windows)
       end
     end
   end
-  reply[#reply + 1] = refused
+  reply[r + 1] = refused
   if refused > 0 then
-    reply[#reply + 1], reply[#reply + 2] = wait, reset
+    reply[r + 2], reply[r + 3] = wait, reset
+    r = r + 3
   else
-    for _, w in ipairs(limits) do
-      reply[#reply + 1], reply[#reply + 2] = w.log.n, late(w.log)
+    for i, w in ipairs(limits) do
+      reply[r + 2 * i], reply[r + 2 * i + 1] = w.log.n, late(w.log)
     end
+    r = r + 1 + 2 * windows
     for _, w in ipairs(limits) do
       -- A take that came late counts as made with the latest.
       if w.log.tail == '' then
@@ -52,31 +56,26 @@ local function whole(windows)
     end
   end
   for _, log in ipairs(logs) do
-    if log.changed then
-      save(log, list(keys[1], log), log.ttl)
-    end
+    if log.changed then save(log, kept) end
   end
 end
 
--- short decides by short logs that the index names for long enough, which are nearly
--- all, without a table for each. It returns false before it has written anything if
--- one isn't.
-local bytes, from, had, behind, life = {}, {}, {}, {}, {}
+-- short decides by windows that are in the hash, as nearly all are, without a table for
+-- each. It returns false before it has written anything if one isn't.
+local bytes, from, had, behind = {}, {}, {}, {}
 local function short(windows)
   local refused, wait, reset = 0, 0, 0
   for i = 1, windows do
-    local limit, length, ttl = unpack('<ddd', asked, 24 * i - 15)
-    local b = call('GETRANGE', keys[k + i - 1], 0, SMALL - 1)
-    local size = #b
-    if size <= HEADER or size == SMALL then return false end
-    local whose, _, listed, s, n = unpack('>c16I4I4I4I4', b)
-    if whose ~= tenant or second + ttl / 1000 > listed then return false end
-    local first = (second - s) * 1e9 + (nano - n)
-    s, n = unpack('>I4I4', b, size - 7)
+    local limit, length = unpack('<dd', asked, p + 16 * i - 16)
+    local b = rows[args[k + i - 1]]
+    local size = b and #b or 0
+    if size == 0 or size == 8 * MANY then return false end
+    local s, n = unpack('>I4I4', b, size - 7)
     local latest = (second - s) * 1e9 + (nano - n)
     local late = latest < 0 and -latest or 0
     if late > length then return false end
-    local start = HEADER
+    s, n = unpack('>I4I4', b)
+    local first, start = (second - s) * 1e9 + (nano - n), 0
     while first + late >= length do
       start = start + 8
       if start == size then break end
@@ -85,46 +84,48 @@ local function short(windows)
     end
     local count = (size - start) / 8
     if count >= limit then
-      s, n = unpack('>I4I4', b, start + 1 + 8 * (count - limit))
-      local left = length - (second - s) * 1e9 - (nano - n)
+      if count > limit then
+        s, n = unpack('>I4I4', b, start + 1 + 8 * (count - limit))
+        first = (second - s) * 1e9 + (nano - n)
+      end
+      local left = length - first
       if refused == 0 or left > wait then
         refused, wait, reset = i, left, length - latest
       end
     end
-    bytes[i], from[i], had[i], behind[i], life[i] = b, start, count, late, ttl
+    bytes[i], from[i], had[i], behind[i] = b, start, count, late
   end
-  local r = #reply
   reply[r + 1] = refused
   if refused > 0 then
     reply[r + 2], reply[r + 3] = wait, reset
+    r = r + 3
+    for i = 1, windows do
+      if from[i] > 0 then put(args[k + i - 1], sub(bytes[i], from[i] + 1)) end
+    end
+    return true
   end
   for i = 1, windows do
-    local b, start, key, ttl = bytes[i], from[i], keys[k + i - 1], life[i]
-    local take = ''
-    if refused == 0 then
-      reply[r + 2 * i], reply[r + 2 * i + 1] = had[i], behind[i]
-      take = behind[i] > 0 and sub(b, -8) or now
-    end
-    if start == HEADER then
-      if take ~= '' then call('SET', key, b .. take, 'PX', ttl) end
-    elseif start == #b and take == '' then
-      call('UNLINK', key)
-    else
-      call('SET', key, sub(b, 1, HEADER) .. sub(b, start + 1) .. take, 'PX', ttl)
-    end
+    local b, start, late = bytes[i], from[i], behind[i]
+    reply[r + 2], reply[r + 3] = had[i], late
+    r = r + 2
+    local take = late > 0 and sub(b, -8) or now
+    put(args[k + i - 1], start > 0 and sub(b, start + 1) .. take or b .. take)
   end
+  r = r + 1
   return true
 end
 
-for a = 3, #args do
-  asked = args[a]
-  now = sub(asked, 1, 8)
-  second, nano = unpack('>I4I4', now)
-  local windows = (#asked - 8) / 24
+local err = load()
+if err then return err end
+while k <= #args do
+  local windows
+  now = sub(asked, p, p + 7)
+  second, nano, windows, p = unpack('>I4I4I1', asked, p)
   if not short(windows) then
-    local err = whole(windows)
+    err = whole(windows)
     if err then return err end
   end
-  k = k + windows
+  k, p = k + windows, p + 16 * windows
 end
+flush(kept)
 return reply
