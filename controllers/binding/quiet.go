@@ -3,7 +3,6 @@ package binding
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -35,7 +34,7 @@ func (r *Reconciler) quiet(ctx context.Context, b *v1alpha1.CloudflareBinding) (
 			return 0, false, err
 		}
 	}
-	seen := r.memory.since(b.UID, now.Add(-rand.N(pollInterval(b))))
+	seen := r.memory.since(b.UID, now.Add(-r.upTo(pollInterval(b))))
 	if o, ok := r.Accounts.Observed(accountKey(b), cloudflare.Kind(b.Spec.Type)); ok && o.Begun.After(seen) {
 		thing, there := o.Things[b.Status.ID]
 		if !there || Differs(b, thing) {

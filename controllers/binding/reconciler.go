@@ -35,7 +35,7 @@ type Reconciler struct {
 	Recorder events.EventRecorder
 	// Clock of rotations, graces and polls.
 	Clock clock.PassiveClock
-	// Random is the source of nonces: crypto/rand.Reader.
+	// Random is the source of nonces and of jitter: crypto/rand.Reader.
 	Random io.Reader
 	// Namespaces that may be read; none means all.
 	Namespaces []string
@@ -68,7 +68,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	}
 	r.Metrics.observe(b)
 	if after, quiet, err := r.quiet(ctx, b); quiet || err != nil {
-		return again(after), err
+		return r.again(after), err
 	}
 	// Another object: a decoder leaves alone what the answer doesn't mention.
 	b = &v1alpha1.CloudflareBinding{}
@@ -91,7 +91,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	if err := p.save(ctx); err != nil {
 		return reconcile.Result{}, err
 	}
-	return again(r.backoff.lengthen(request.NamespacedName, v)), nil
+	return r.again(r.backoff.lengthen(request.NamespacedName, v)), nil
 }
 
 func (r *Reconciler) gone(request reconcile.Request, err error) (reconcile.Result, error) {

@@ -1,9 +1,10 @@
 package binding
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"math/rand/v2"
+	"io"
 	"strings"
 	"sync"
 	"time"
@@ -181,13 +182,22 @@ func (b *backoff) forget(key types.NamespacedName) {
 
 // again asks for another look, later by up to a fifth, so that bindings don't march in
 // step. Slow looks are of low priority: what people change goes first.
-func again(after time.Duration) reconcile.Result {
+func (r *Reconciler) again(after time.Duration) reconcile.Result {
 	if after <= 0 {
 		return reconcile.Result{}
 	}
-	result := reconcile.Result{RequeueAfter: after + rand.N(after/5+1)}
+	result := reconcile.Result{RequeueAfter: after + r.upTo(after/5)}
 	if after >= time.Minute {
 		result.Priority = new(handler.LowPriority)
 	}
 	return result
+}
+
+// upTo is a time from 0 to d by chance; without chance, 0.
+func (r *Reconciler) upTo(d time.Duration) time.Duration {
+	var b [8]byte
+	if _, err := io.ReadFull(r.Random, b[:]); err != nil {
+		return 0
+	}
+	return time.Duration(binary.LittleEndian.Uint64(b[:]) % uint64(d+1))
 }

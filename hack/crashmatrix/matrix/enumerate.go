@@ -77,11 +77,14 @@ func Pairs(points []Point, depth int) []Scenario {
 		if p.Phase != 0 {
 			continue
 		}
+		// From creation straight to deletion: what lies between has its own points.
+		life := p.Life
+		life.Phases = []Phase{life.Phases[0], life.Phases[len(life.Phases)-1]}
 		for _, first := range crashes {
 			for m := range depth {
 				for _, second := range crashes {
 					c := conditions[(p.N+m)%len(conditions)]
-					out = append(out, Scenario{Life: p.Life, DeleteAt: -1, ListLag: c.lag, Stale: c.stale, Note: fmt.Sprintf("%s at %s, then %s at %d", first, p, second, m),
+					out = append(out, Scenario{Life: life, DeleteAt: -1, ListLag: c.lag, Stale: c.stale, Note: fmt.Sprintf("%s at %s, then %s at %d", first, p, second, m),
 						Break: func(phase, incarnation, n int, _ string) Fault {
 							switch {
 							case phase == 0 && incarnation == 0 && n == p.N:

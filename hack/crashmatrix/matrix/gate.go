@@ -40,6 +40,7 @@ var Faults = []Fault{CrashBefore, CrashAfter, Fail, TimeoutAfter}
 type Gate struct {
 	mu     sync.Mutex
 	points []string
+	faults int
 	dead   bool
 	// choose says what goes wrong at a point; nil for nothing.
 	choose func(n int, what string) Fault
@@ -68,6 +69,13 @@ func (g *Gate) Dead() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.dead
+}
+
+// Faults that came so far.
+func (g *Gate) Faults() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.faults
 }
 
 // errs are the words in which a fault is told.
@@ -120,6 +128,9 @@ func (g *Gate) enter(what string) (n int, fault Fault, around func(int, bool), e
 	}
 	if g.choose != nil {
 		fault = g.choose(n, what)
+	}
+	if fault != "" {
+		g.faults++
 	}
 	g.dead = fault == CrashBefore || fault == CrashAfter
 	return n, fault, around, nil

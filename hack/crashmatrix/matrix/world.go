@@ -210,7 +210,7 @@ const maxPasses = 300
 func (w *World) Settle(ctx context.Context, o *Operator, name string, next func() (*Operator, error)) (*Operator, error) {
 	stalled := 0
 	for range maxPasses {
-		before := o.effects()
+		before, faults := o.effects(), o.Faults()
 		result, err := o.Pass(ctx, name)
 		if o.Dead() {
 			if o, err = next(); err != nil {
@@ -219,7 +219,8 @@ func (w *World) Settle(ctx context.Context, o *Operator, name string, next func(
 			w.Sleep(time.Second)
 			continue
 		}
-		idle := err == nil && o.effects() == before && o.Lag == 0
+		// A look that was broken has seen nothing: it is taken again.
+		idle := err == nil && o.effects() == before && o.Faults() == faults && o.Lag == 0
 		o.Lag = max(o.Lag-1, 0)
 		b, readErr := w.Get(ctx, name)
 		switch {
