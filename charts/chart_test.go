@@ -212,6 +212,9 @@ func TestOnlyWhatIsAskedForIsRendered(t *testing.T) {
 			t.Errorf("%s renders\n%v, want\n%v", set, got, want)
 		}
 	}
+	if args := fmt.Sprint(arguments(t, pick(t, template(t, "--set", "cloudflare.observeEvery=2m"), "Deployment"))); !strings.Contains(args, "--observe-every=2m") {
+		t.Errorf("the operator runs with %s, without --observe-every=2m", args)
+	}
 	monitor := template(t, "--set", "metrics.serviceMonitor.enabled=true", "--api-versions", "monitoring.coreos.com/v1")
 	pick(t, monitor, "ServiceMonitor")
 }
@@ -235,6 +238,7 @@ func TestBadValuesAreRefusedByName(t *testing.T) {
 		"metrics.port=80":                         "/metrics/port",
 		"metrics.serviceMonitor.interval=often":   "/metrics/serviceMonitor/interval",
 		"tenantClass.name=Default":                "/tenantClass/name",
+		"cloudflare.observeEvery=often":           "/cloudflare/observeEvery",
 	} {
 		_, err := helm(t, "template", "enigma", "crispy-enigma", "--set", set)
 		if err == nil {
