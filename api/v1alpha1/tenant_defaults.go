@@ -41,7 +41,9 @@ type Effective struct {
 	TenantID       string
 	Environment    Environment
 	DeletionPolicy DeletionPolicy
-	// Persistence is the volume; nil keeps the state in memory.
+	// State says where the data is kept.
+	State EffectiveState
+	// Persistence is the volume; nil unless State.Driver is DriverEmbedded.
 	Persistence *Persistence
 	// Image of the class; empty leaves it to the operator.
 	Image           string
@@ -80,6 +82,8 @@ type EffectiveLimits struct {
 	MonthlyTokens  int64
 	BodyBytes      int64
 	MessageChars   int32
+	// OnStoreFailure is local or deny.
+	OnStoreFailure string
 }
 
 // EffectiveOf lays the Tenant's word over its class's (nil for none) over the built-in
@@ -96,7 +100,6 @@ func EffectiveOf(t *Tenant, class *TenantClass) Effective {
 		TenantID:        or(s.TenantID, t.Name),
 		Environment:     or(s.Environment, "production"),
 		DeletionPolicy:  or(s.DeletionPolicy, or(c.DeletionPolicy, DeletionRetain)),
-		Persistence:     persistence(s.State, c.State, t.Status.State),
 		Image:           c.Image,
 		ImagePullPolicy: or(c.ImagePullPolicy, corev1.PullIfNotPresent),
 		Resources:       resources(s.Runtime.Resources, c.Resources, c.MaxResources),
@@ -105,46 +108,27 @@ func EffectiveOf(t *Tenant, class *TenantClass) Effective {
 		MaxMessages:     or(s.Sessions.MaxMessages, DefaultMaxMessages),
 		MaxTokens:       or(s.Prompt.MaxTokens, DefaultMaxTokens),
 	}
+	if e.State = state(s.State, c.State, t.Status); !e.State.Shared() {
+		if e.Persistence = persistence(s.State, c.State, t.Status.State); e.Persistence == nil {
+			e.State.Driver = DriverMemory
+		}
+	}
 	e.Replicas, e.Autoscaling = pods(s)
+	if e.State.Moving { // two would begin before all is there
+		e.Replicas, e.Autoscaling = min(e.Replicas, 1), nil
+	}
 	e.Chat, e.Fallbacks, e.Allowed = models(s, c.Models.Chat)
 	e.Keys = keys(s.Auth)
 	return e
 }
 
-// StateKind names where the state is kept.
-func (e Effective) StateKind() StateKind {
-	if e.Persistence != nil {
-		return StatePersistent
+// MaxReplicas is the largest number of pods that serve the tenant at the same time, not
+// counting those that a rollout replaces; 1 or more.
+func (e Effective) MaxReplicas() int32 {
+	if e.Autoscaling != nil {
+		return max(e.Autoscaling.Max, 1)
 	}
-	return StateEphemeral
-}
-
-func persistence(own, class *State, started StateKind) *Persistence {
-	chosen := own
-	if chosen == nil || chosen.Embedded == nil {
-		chosen = class
-		own = nil
-	}
-	var p *Persistence
-	ephemeral := false
-	if chosen != nil && chosen.Embedded != nil {
-		p = chosen.Embedded.Persistence
-		ephemeral = chosen.Embedded.Ephemeral != nil
-	}
-	if own == nil && started != "" {
-		ephemeral = started == StateEphemeral
-	}
-	if ephemeral {
-		return nil
-	}
-	if p == nil {
-		p = &Persistence{}
-	}
-	p = p.DeepCopy()
-	if p.Size.IsZero() {
-		p.Size = resource.MustParse(DefaultStateSize)
-	}
-	return p
+	return max(e.Replicas, 1)
 }
 
 func resources(own, class *corev1.ResourceRequirements, most corev1.ResourceList) corev1.ResourceRequirements {
@@ -260,6 +244,7 @@ func limits(own Limits, class, most ClassLimits) EffectiveLimits {
 		MonthlyTokens:  first(own.Tokens.Monthly, class.MonthlyTokens, first(most.MonthlyTokens, nil, 0)),
 		BodyBytes:      bodyBytes(own.BodyBytes, class.BodyBytes, most.BodyBytes),
 		MessageChars:   or(own.MessageChars, DefaultMessageChars),
+		OnStoreFailure: or(own.Requests.OnStoreFailure, "local"),
 	}
 	if l.BurstWindowSec == 0 {
 		l.BurstWindowSec = max(1, l.WindowSec/6)

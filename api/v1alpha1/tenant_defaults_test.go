@@ -25,6 +25,7 @@ func TestAnEmptySpecMeansTheDocumentedDefaults(t *testing.T) {
 		TenantID:        "acme",
 		Environment:     "production",
 		DeletionPolicy:  v1alpha1.DeletionRetain,
+		State:           v1alpha1.EffectiveState{Driver: v1alpha1.DriverEmbedded},
 		Persistence:     &v1alpha1.Persistence{Size: resource.MustParse("1Gi")},
 		ImagePullPolicy: corev1.PullIfNotPresent,
 		Replicas:        1,
@@ -37,6 +38,7 @@ func TestAnEmptySpecMeansTheDocumentedDefaults(t *testing.T) {
 		Keys:    []v1alpha1.APIKey{{Name: "default", Revision: 1, GracePeriod: &metav1.Duration{Duration: 24 * time.Hour}}},
 		Limits: v1alpha1.EffectiveLimits{
 			PerMinute: 60, WindowSec: 60, BurstWindowSec: 10, BodyBytes: 1 << 20, MessageChars: 10_000,
+			OnStoreFailure: "local",
 		},
 		RetentionDays: 30, MaxMessages: 1000, MaxTokens: 1024,
 	}

@@ -43,7 +43,7 @@ func Config(in Inputs) (*tenantconfig.Config, error) {
 			MetricsPort:  tenantconfig.MetricsPort,
 			DrainSeconds: drainSeconds,
 		},
-		State:          state(e),
+		State:          state(in),
 		Hosts:          slices.Clone(in.Hosts),
 		Auth:           auth(in),
 		CORS:           tenantconfig.CORS{Origins: slices.Clone(t.Spec.CORS.Origins)},
@@ -56,7 +56,7 @@ func Config(in Inputs) (*tenantconfig.Config, error) {
 			Prices:    prices(in.Class),
 		},
 		Prompt: prompt(t.Spec.Prompt, e.MaxTokens),
-		Limits: limits(e.Limits),
+		Limits: limits(e),
 		Budget: budget(t.Spec.Budget),
 		Sessions: tenantconfig.Sessions{
 			RetentionDays: int(e.RetentionDays),
@@ -80,13 +80,6 @@ func Config(in Inputs) (*tenantconfig.Config, error) {
 
 // maxDocumentBytes leaves room in the Secret for the tokens beside the document.
 const maxDocumentBytes = tenantconfig.MaxBytes - 64<<10
-
-func state(e v1alpha1.Effective) tenantconfig.State {
-	if e.Persistence == nil {
-		return tenantconfig.State{Driver: tenantconfig.StateMemory}
-	}
-	return tenantconfig.State{Driver: tenantconfig.StateEmbedded, Path: tenantconfig.StateDir}
-}
 
 func proxies(cidrs []string) []string {
 	var out []string
@@ -172,7 +165,8 @@ func prompt(p v1alpha1.Prompt, maxTokens int32) tenantconfig.Prompt {
 	return out
 }
 
-func limits(l v1alpha1.EffectiveLimits) tenantconfig.Limits {
+func limits(e v1alpha1.Effective) tenantconfig.Limits {
+	l := e.Limits
 	out := tenantconfig.Limits{
 		Requests:     tenantconfig.RequestLimits{PerMinute: int(l.PerMinute), WindowSec: int(l.WindowSec)},
 		Tokens:       tenantconfig.TokenLimits{Daily: l.DailyTokens, Monthly: l.MonthlyTokens},
@@ -182,6 +176,10 @@ func limits(l v1alpha1.EffectiveLimits) tenantconfig.Limits {
 	if l.Burst > 0 {
 		out.Requests.Burst = int(l.Burst)
 		out.Requests.BurstWindowSec = int(l.BurstWindowSec)
+	}
+	if e.State.Shared() {
+		out.Requests.OnStoreFailure = l.OnStoreFailure
+		out.Requests.Replicas = int(e.MaxReplicas())
 	}
 	return out
 }

@@ -17,6 +17,9 @@ import (
 // Container is the name of the runtime's container.
 const Container = "runtime"
 
+// MoveContainer is the name of the one that moves state, before it.
+const MoveContainer = "move"
+
 const (
 	// runtimeUser is "nonroot" of the usual minimal images.
 	runtimeUser = 65532
@@ -66,7 +69,7 @@ func replicas(in Inputs) *int32 {
 
 // strategy stops the old pod first where both would need the one volume.
 func strategy(e v1alpha1.Effective) *appsv1ac.DeploymentStrategyApplyConfiguration {
-	if e.Persistence != nil {
+	if mounts(e) {
 		return appsv1ac.DeploymentStrategy().WithType(appsv1.RecreateDeploymentStrategyType)
 	}
 	return appsv1ac.DeploymentStrategy().
@@ -111,7 +114,10 @@ func podSpec(in Inputs) *corev1ac.PodSpecApplyConfiguration {
 	if in.Cluster.HostUsers {
 		spec.WithHostUsers(false)
 	}
-	if in.Effective.Persistence != nil {
+	if in.Effective.State.Moving {
+		spec.WithInitContainers(mover(in))
+	}
+	if mounts(in.Effective) {
 		spec.WithVolumes(corev1ac.Volume().WithName(stateVolume).
 			WithPersistentVolumeClaim(corev1ac.PersistentVolumeClaimVolumeSource().WithClaimName(names.State)))
 	}
@@ -128,27 +134,38 @@ func podSpec(in Inputs) *corev1ac.PodSpecApplyConfiguration {
 }
 
 func container(in Inputs) *corev1ac.ContainerApplyConfiguration {
-	c := corev1ac.Container().
-		WithName(Container).
-		WithImage(Image(in)).
-		WithImagePullPolicy(in.Effective.ImagePullPolicy).
+	return process(in, Container).
 		WithPorts(
 			corev1ac.ContainerPort().WithName(portName).WithProtocol(corev1.ProtocolTCP).WithContainerPort(tenantconfig.APIPort),
 			corev1ac.ContainerPort().WithName("metrics").WithProtocol(corev1.ProtocolTCP).WithContainerPort(tenantconfig.MetricsPort)).
-		WithSecurityContext(corev1ac.SecurityContext().
-			WithAllowPrivilegeEscalation(false).
-			WithReadOnlyRootFilesystem(true).
-			WithCapabilities(corev1ac.Capabilities().WithDrop("ALL"))).
 		WithStartupProbe(probe("/healthz").WithPeriodSeconds(1).WithTimeoutSeconds(1).WithFailureThreshold(60)).
 		WithReadinessProbe(probe("/readyz").WithPeriodSeconds(2).WithTimeoutSeconds(2).WithFailureThreshold(3)).
 		WithLivenessProbe(probe("/healthz").WithPeriodSeconds(10).WithTimeoutSeconds(5).WithFailureThreshold(3)).
 		WithLifecycle(corev1ac.Lifecycle().
-			WithPreStop(corev1ac.LifecycleHandler().WithSleep(corev1ac.SleepAction().WithSeconds(preStopSeconds)))).
+			WithPreStop(corev1ac.LifecycleHandler().WithSleep(corev1ac.SleepAction().WithSeconds(preStopSeconds))))
+}
+
+// mover moves what lies on the volume to the server before the tenant is served from it.
+// It goes on where an earlier one was cut off, and does nothing once all is there.
+func mover(in Inputs) *corev1ac.ContainerApplyConfiguration {
+	return process(in, MoveContainer).WithArgs("move")
+}
+
+// process is what every container of the runtime's image has.
+func process(in Inputs, name string) *corev1ac.ContainerApplyConfiguration {
+	c := corev1ac.Container().
+		WithName(name).
+		WithImage(Image(in)).
+		WithImagePullPolicy(in.Effective.ImagePullPolicy).
+		WithSecurityContext(corev1ac.SecurityContext().
+			WithAllowPrivilegeEscalation(false).
+			WithReadOnlyRootFilesystem(true).
+			WithCapabilities(corev1ac.Capabilities().WithDrop("ALL"))).
 		WithResources(resourceRequirements(in.Effective.Resources)).
 		WithVolumeMounts(
 			corev1ac.VolumeMount().WithName(configVolume).WithMountPath(tenantconfig.Dir).WithReadOnly(true),
 			corev1ac.VolumeMount().WithName(tmpVolume).WithMountPath("/tmp"))
-	if in.Effective.Persistence != nil {
+	if mounts(in.Effective) {
 		c.WithVolumeMounts(corev1ac.VolumeMount().WithName(stateVolume).WithMountPath(tenantconfig.StateDir))
 	}
 	if limit := in.Effective.Resources.Limits.Memory().Value(); limit > 0 {

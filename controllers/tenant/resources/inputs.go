@@ -41,6 +41,9 @@ type Inputs struct {
 	StatusToken string
 	// UpstreamToken is the upstream's bearer token; empty sends none.
 	UpstreamToken string
+	// State is the server that the Tenant's data is kept on, LimitsState that of its rate
+	// windows and budgets where they are kept elsewhere; nil without.
+	State, LimitsState *StateServer
 	// Previous is the document in the live Secret; nil before there is one. Its digests
 	// are what a rotation keeps for a grace period.
 	Previous *tenantconfig.Config

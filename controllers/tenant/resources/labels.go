@@ -24,6 +24,10 @@ const (
 	// AnnotationKeys on the Secret of keys tells each key's revision and age.
 	AnnotationKeys = "ai.crispy-enigma.dev/keys"
 
+	// AnnotationLogins on the Secret that the pods mount tells of its logins to shared
+	// servers how old they are, and which one they replace.
+	AnnotationLogins = "ai.crispy-enigma.dev/state-logins"
+
 	labelName      = "app.kubernetes.io/name"
 	labelInstance  = "app.kubernetes.io/instance"
 	labelManagedBy = "app.kubernetes.io/managed-by"

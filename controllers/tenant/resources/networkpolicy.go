@@ -21,8 +21,8 @@ import (
 const labelNamespace = "kubernetes.io/metadata.name"
 
 // networkPolicy denies all but this: anybody may call the API, the operator may read
-// /status, and the pods may reach their upstream and what they use of Cloudflare. Without
-// either they reach nothing, not even DNS.
+// /status, and the pods may reach their upstream, the servers of their state and what they
+// use of Cloudflare. Without any they reach nothing, not even DNS.
 func networkPolicy(in Inputs, c *tenantconfig.Config) *networkingv1ac.NetworkPolicyApplyConfiguration {
 	spec := networkingv1ac.NetworkPolicySpec().
 		WithPodSelector(metav1ac.LabelSelector().WithMatchLabels(Selector(in.Tenant.Name))).
@@ -33,7 +33,7 @@ func networkPolicy(in Inputs, c *tenantconfig.Config) *networkingv1ac.NetworkPol
 			networkingv1ac.NetworkPolicyIngressRule().
 				WithFrom(pods(in.Operator.Namespace, in.Operator.PodLabels)).
 				WithPorts(tcp(tenantconfig.MetricsPort)))
-	if to := destinations(c); len(to) > 0 {
+	if to := destinations(in, c); len(to) > 0 {
 		spec.WithEgress(networkingv1ac.NetworkPolicyEgressRule().WithPorts(
 			networkingv1ac.NetworkPolicyPort().WithProtocol(corev1.ProtocolUDP).WithPort(intstr.FromInt32(53)),
 			tcp(53)))
@@ -97,9 +97,9 @@ type destination struct {
 	port int32
 }
 
-// destinations are where the runtime calls: its model server, Cloudflare's API and R2.
-// The embedded model alone needs none.
-func destinations(c *tenantconfig.Config) []destination {
+// destinations are where the runtime calls: its model server, Cloudflare's API and R2, and
+// the servers of its state. The embedded model and state need none.
+func destinations(in Inputs, c *tenantconfig.Config) []destination {
 	var bases []string
 	if c.Upstream.Type != tenantconfig.UpstreamEmbedded {
 		bases = append(bases, c.Upstream.BaseURL)
@@ -114,6 +114,13 @@ func destinations(c *tenantconfig.Config) []destination {
 	for _, base := range bases {
 		if d, ok := destinationOf(base); ok {
 			out = append(out, d)
+		}
+	}
+	for _, s := range []*StateServer{in.State, in.LimitsState} {
+		if s != nil {
+			for _, e := range s.Endpoints {
+				out = append(out, destination{e.Host, e.Port})
+			}
 		}
 	}
 	return out

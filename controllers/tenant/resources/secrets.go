@@ -77,9 +77,20 @@ func configSecret(in Inputs, c *tenantconfig.Config) (*corev1ac.SecretApplyConfi
 	if c.Cloudflare.CredentialsFile != "" {
 		data[c.Cloudflare.CredentialsFile] = []byte(in.CloudflareToken)
 	}
-	return corev1ac.Secret(NamesOf(in.Tenant.Name).Config, in.Tenant.Namespace).
+	for name, b := range StateFiles(in) {
+		data[name] = b
+	}
+	s := corev1ac.Secret(NamesOf(in.Tenant.Name).Config, in.Tenant.Namespace).
 		WithLabels(labels(in.Tenant)).
 		WithOwnerReferences(controller(in.Tenant)).
 		WithType(corev1.SecretTypeOpaque).
-		WithData(data), nil
+		WithData(data)
+	note, err := loginsNote(in)
+	if err != nil {
+		return nil, err
+	}
+	if note != "" {
+		s.WithAnnotations(map[string]string{AnnotationLogins: note})
+	}
+	return s, nil
 }
