@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -82,22 +81,6 @@ func TestWhatDoesNotRunIsNotProven(t *testing.T) {
 	}}
 	if _, text, err = proof(t, 100, []driver{away}); !errors.Is(err, errNotProven) {
 		t.Errorf("a store that is away: %v, %s", err, text)
-	}
-}
-
-// TestWhatWasStartedIsEnded: the last first, though one of them fails.
-func TestWhatWasStartedIsEnded(t *testing.T) {
-	k, ended := &keeper{}, ""
-	for i := range 3 {
-		k.Cleanup(func() {
-			ended += fmt.Sprint(i)
-			if i == 1 {
-				k.Fatal("can't end it")
-			}
-		})
-	}
-	if k.end(); ended != "210" {
-		t.Errorf("ended %q", ended)
 	}
 }
 

@@ -22,6 +22,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/crispy-enigma/crispy-enigma/hack/servers"
 	"github.com/crispy-enigma/crispy-enigma/runtime/storage/storagetest"
 )
 
@@ -95,11 +96,11 @@ func runAll(ctx context.Context, out io.Writer, o options, drivers []driver) err
 
 // run tells of one driver while it runs and when it has ended.
 func run(ctx context.Context, out io.Writer, o options, d driver) (v storagetest.Verdict, err error) {
-	k := &keeper{}
-	defer k.end()
+	k := &servers.Keeper{}
+	defer k.End()
 	began := time.Now()
 	var stage storagetest.Isolation
-	if err := k.try(func() { stage = d.start(k) }); err != nil {
+	if err := k.Try(func() { stage = d.start(k) }); err != nil {
 		return v, fmt.Errorf("starting: %w", err)
 	}
 	stage.Operations, stage.Seed = o.operations, o.seed
@@ -116,7 +117,7 @@ func run(ctx context.Context, out io.Writer, o options, d driver) (v storagetest
 			fmt.Fprintf(out, "%s: %d of %d operations after %.0f s\n", d.name, operations, o.operations, time.Duration(now).Seconds())
 		}
 	}
-	if err := k.try(func() { v, err = stage.Run(ctx) }); err != nil {
+	if err := k.Try(func() { v, err = stage.Run(ctx) }); err != nil {
 		return v, err
 	}
 	for _, deviation := range v.Deviations {
