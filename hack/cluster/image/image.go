@@ -1,7 +1,7 @@
-// Package image packs one static binary into a container image without a container engine.
+// Package image packs one binary into a container image without a container engine.
 //
 // It promises: the same binary and the same Spec give the same bytes, so an unchanged program is known by its
-// digest and not loaded again; the image holds the binary, the build machine's CA certificates and nothing else, and
+// digest and not loaded again; the image holds the binary, what the Spec asks for beside it, and nothing else, and
 // runs as a numeric non-root user. It writes the docker-archive format, which containerd, docker, podman and kind load.
 package image
 
@@ -31,6 +31,9 @@ type Spec struct {
 	Args   []string // arguments that the entrypoint always gets
 	// CABundle is a PEM file that becomes /etc/ssl/certs/ca-certificates.crt. Empty: none is put in.
 	CABundle string
+	// Libraries puts in what a program of the distribution needs of it: the loader and the shared libraries. The binary
+	// must be linked dynamically then, and statically without.
+	Libraries bool
 }
 
 // Result describes a written image.
@@ -104,7 +107,8 @@ func layerOf(spec Spec) (layer []byte, entrypoint string, err error) {
 	if err != nil {
 		return nil, "", err
 	}
-	if err := checkStatic(binary); err != nil {
+	beside, err := besideOf(spec, binary)
+	if err != nil {
 		return nil, "", fmt.Errorf("%s: %w", spec.Binary, err)
 	}
 	name := spec.Name
@@ -112,7 +116,7 @@ func layerOf(spec Spec) (layer []byte, entrypoint string, err error) {
 		name = filepath.Base(spec.Binary)
 	}
 	entrypoint = "/" + name
-	files := []file{{name: name, data: binary, mode: 0o555}}
+	files := append(beside, file{name: name, data: binary, mode: 0o555})
 	if spec.CABundle != "" {
 		bundle, err := os.ReadFile(spec.CABundle)
 		if err != nil {
@@ -131,6 +135,14 @@ func layerOf(spec Spec) (layer []byte, entrypoint string, err error) {
 		return nil, "", err
 	}
 	return out.Bytes(), entrypoint, nil
+}
+
+// besideOf are the files that the binary can't run without.
+func besideOf(spec Spec, binary []byte) ([]file, error) {
+	if !spec.Libraries {
+		return nil, checkStatic(binary)
+	}
+	return libraries(binary)
 }
 
 type file struct {

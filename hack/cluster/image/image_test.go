@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -102,6 +103,7 @@ func TestRefusesWhatCouldNotRun(t *testing.T) {
 		"no tag":         {image.Spec{Ref: "localhost/a", Binary: hello}, "localhost/name:tag"},
 		"no registry":    {image.Spec{Ref: "a:b", Binary: hello}, "localhost/name:tag"},
 		"empty":          {image.Spec{Binary: hello}, "localhost/name:tag"},
+		"no libraries":   {image.Spec{Ref: "localhost/a:b", Binary: hello, Libraries: true}, "linked statically"},
 		"no certificate": {image.Spec{Ref: "localhost/a:b", Binary: hello, CABundle: script}, "no PEM certificate"},
 	}
 	for name, test := range tests {
@@ -115,6 +117,36 @@ func TestRefusesWhatCouldNotRun(t *testing.T) {
 				t.Error("a refused image was written")
 			}
 		})
+	}
+}
+
+// A program of the distribution starts in a folder that holds nothing but the image.
+func TestAProgramOfTheDistributionRunsInItsImage(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("chroot takes root")
+	}
+	spec := image.Spec{Ref: "localhost/ls:v1", Binary: "/bin/ls", Name: "list", Libraries: true}
+	first, second := build(t, spec, "a.tar"), build(t, spec, "b.tar")
+	if !bytes.Equal(first.archive, second.archive) {
+		t.Error("the archives differ")
+	}
+	root := t.TempDir()
+	for name, e := range untar(t, untar(t, first.archive)["layer.tar"].data) {
+		path := filepath.Join(root, name)
+		if strings.HasSuffix(name, "/") {
+			continue
+		}
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, e.data, os.FileMode(e.mode)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.CommandContext(t.Context(), "/list", "/")
+	cmd.Dir, cmd.SysProcAttr = "/", &syscall.SysProcAttr{Chroot: root}
+	if said, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(said), "list") {
+		t.Errorf("%v: %s", err, said)
 	}
 }
 
