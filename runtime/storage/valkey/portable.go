@@ -21,8 +21,12 @@ const (
 	partAudit
 )
 
-// dumpAtOnce is how many whole sessions a dump holds at a time.
-const dumpAtOnce = 16
+// A dump begins so many sessions in one round trip, and reads so many messages of each in
+// one: the longest session must not hold the server up, nor take longer than a call may.
+const (
+	dumpAtOnce   = 16
+	dumpMessages = 250
+)
 
 // dump gives one tenant's records from a position on.
 type dump struct {
@@ -85,12 +89,15 @@ func (d *dump) sessions(place string) error {
 				return err
 			}
 		}
-		found, err := d.s.read(d.ctx, d.n, which, storage.Page{Limit: 1 << 30})
+		found, err := d.s.read(d.ctx, d.n, which, storage.Page{Limit: dumpMessages})
 		if err != nil {
 			return err
 		}
 		for i, f := range found {
 			place = members[i]
+			if f, err = d.whole(f); err != nil {
+				return err
+			}
 			if !f.there {
 				continue // run out, or deleted meanwhile
 			}
@@ -103,6 +110,21 @@ func (d *dump) sessions(place string) error {
 			}
 		}
 	}
+}
+
+// whole reads the rest of a session, which isn't there if it was deleted meanwhile.
+func (d *dump) whole(f stored) (stored, error) {
+	for more := f; f.there && len(more.messages) == dumpMessages; {
+		oldest := f.messages[len(f.messages)-1].At
+		found, err := d.s.read(d.ctx, d.n, []name{f.name}, storage.Page{Limit: dumpMessages, Before: oldest})
+		if err != nil {
+			return f, err
+		}
+		more = found[0]
+		f.there = more.there && more.seq == f.seq
+		f.messages = append(f.messages, more.messages...)
+	}
+	return f, nil
 }
 
 // budgets go by their names, a hundred at a time.

@@ -43,11 +43,13 @@ redis.call('ZADD', KEYS[3], updated, number .. ARGV[5])
 if not head then
   redis.call('ZADD', KEYS[4], 0, ARGV[4] .. ARGV[3])
 end
--- The indexes outlive what they name by a day, so that expiry finds it.
+-- The indexes outlive what they name by a day, so that expiry finds it: one that names
+-- others and has no end keeps none, since one of those may have none.
 for i, slack in ipairs({0, 864e5, 864e5, 864e5}) do
+  local left = redis.call('PTTL', KEYS[i])
   if ttl == 0 then
     redis.call('PERSIST', KEYS[i])
-  elseif i == 1 or redis.call('PTTL', KEYS[i]) < ttl + slack then
+  elseif i == 1 or left >= 0 and left < ttl + slack or left < 0 and redis.call('ZCARD', KEYS[i]) == 1 then
     redis.call('PEXPIRE', KEYS[i], ttl + slack)
   end
 end
