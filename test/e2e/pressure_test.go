@@ -35,7 +35,7 @@ func (p play) press(t *testing.T, tenant, key string) *pressure {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building test/e2e/load: %v: %s", err, out)
 	}
-	ip := p.kubectl(t, "get", "service/tenant-"+tenant, "-n", namespace, "-o", "jsonpath={.spec.clusterIP}")
+	ip := p.kubectl(t, "get", "service/tenant-"+tenant, "-n", p.ns, "-o", "jsonpath={.spec.clusterIP}")
 	l := &pressure{cmd: p.Inside(t.Context(), binary, "-url", "http://"+ip)}
 	l.cmd.Env = append(l.cmd.Env, "KEY="+key)
 	l.cmd.Stdout, l.cmd.Stderr = &l.out, os.Stderr

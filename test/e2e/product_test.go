@@ -21,13 +21,11 @@ import (
 	"github.com/crispy-enigma/crispy-enigma/test/e2e/stage"
 )
 
-const namespace = "e2e"
-
 // TestProduct plays one act after the other on one stage: each needs what the
 // earlier ones left.
 func TestProduct(t *testing.T) {
 	ctx := t.Context()
-	s, err := stage.Raise(ctx, stage.Options{Name: "e2e", Out: os.Stdout})
+	s, err := stage.Raise(ctx, stage.Options{Name: "e2e", Out: os.Stdout, Values: []string{"cloudflare.observeEvery=1m"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,11 +37,13 @@ func TestProduct(t *testing.T) {
 			t.Errorf("ending the cluster: %v", err)
 		}
 	})
-	p := play{s}
+	p, c := play{s, "e2e"}, &cloud{play: play{s, "e2e-cloud"}}
 	for _, act := range []struct {
 		name string
 		run  func(*testing.T)
 	}{
+		{"Cloudflare's things are made, and used with the tenant's own token", c.made},
+		{"things are deleted at Cloudflare by hand", c.strike},
 		{"a sample answers in a stream", p.firstChat},
 		{"a wrong manifest is refused with a sentence", p.refusal},
 		{"a real upstream streams through its Service", p.upstream},
@@ -54,6 +54,9 @@ func TestProduct(t *testing.T) {
 		{"a persistent tenant keeps its sessions over a roll", p.persistence},
 		{"what is deleted by hand comes back", p.drift},
 		{"a killed operator changes nothing", p.operatorKilled},
+		{"what was deleted at Cloudflare by hand is made again", c.mended},
+		{"a tenant has an account of its own, by the sample", c.ownAccount},
+		{"a deleted tenant's token is revoked, its data goes or stays", c.bereaved},
 		{"a protected tenant stays, an unprotected one goes with all it had", p.deletion},
 	} {
 		if !t.Run(act.name, act.run) {
@@ -62,13 +65,17 @@ func TestProduct(t *testing.T) {
 	}
 }
 
-type play struct{ *stage.Stage }
+// play is one act's view of the stage: its Tenants are in one namespace.
+type play struct {
+	*stage.Stage
+	ns string
+}
 
 // lament prints what a person would look at first.
 func lament(s *stage.Stage) {
 	for _, args := range [][]string{
-		{"get", "tenants,pods,pvc", "-A", "-o", "wide"},
-		{"get", "events", "-n", namespace, "--sort-by=.lastTimestamp"},
+		{"get", "tenants,cfa,cfb,pods,pvc", "-A", "-o", "wide"},
+		{"get", "events", "-A", "--sort-by=.lastTimestamp"},
 		{"logs", "-n", stage.SystemNamespace, "-l", "app.kubernetes.io/instance=" + stage.Release, "--tail=60"},
 	} {
 		out, err := s.Kubectl(context.Background(), args...)
@@ -85,7 +92,7 @@ type door struct{ url, key string }
 func (p play) tenant(t *testing.T, name, spec string) door {
 	t.Helper()
 	manifest := fmt.Sprintf("apiVersion: ai.crispy-enigma.dev/v1alpha1\nkind: Tenant\nmetadata:\n  name: %s\nspec:\n%s", name, spec)
-	if err := p.Apply(t.Context(), namespace, manifest); err != nil {
+	if err := p.Apply(t.Context(), p.ns, manifest); err != nil {
 		t.Fatal(err)
 	}
 	return p.door(t, name)
@@ -94,14 +101,14 @@ func (p play) tenant(t *testing.T, name, spec string) door {
 func (p play) door(t *testing.T, name string) door {
 	t.Helper()
 	ctx := t.Context()
-	if err := p.Ready(ctx, namespace, name, 2*time.Minute); err != nil {
+	if err := p.Ready(ctx, p.ns, name, 2*time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	key, err := p.Key(ctx, namespace, name, "default")
+	key, err := p.Key(ctx, p.ns, name, "default")
 	if err != nil {
 		t.Fatal(err)
 	}
-	url, err := p.URL(ctx, namespace, name)
+	url, err := p.URL(ctx, p.ns, name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +149,7 @@ func (p play) firstChat(t *testing.T) {
 		t.Fatal(err)
 	}
 	begin := time.Now()
-	if err := p.Apply(t.Context(), namespace, string(sample)); err != nil {
+	if err := p.Apply(t.Context(), p.ns, string(sample)); err != nil {
 		t.Fatal(err)
 	}
 	d := p.door(t, "minimal")
@@ -151,7 +158,7 @@ func (p play) firstChat(t *testing.T) {
 	if !strings.Contains(said.Text, "“The office in Oslo opens at eight.”") || said.Tokens < 2 || said.Done["done"] != true {
 		t.Errorf("answer in %d events: %q, final event %v", said.Tokens, said.Text, said.Done)
 	}
-	if out := p.kubectl(t, "wait", "--for=condition=Ready", "tenant/minimal", "-n", namespace, "--timeout=5s"); !strings.Contains(out, "condition met") {
+	if out := p.kubectl(t, "wait", "--for=condition=Ready", "tenant/minimal", "-n", p.ns, "--timeout=5s"); !strings.Contains(out, "condition met") {
 		t.Errorf("kubectl wait: %s", out)
 	}
 	if said, err := stage.Chat(t.Context(), d.url, d.key+"x", "", "Hello?", io.Discard); err != nil || said.Status != http.StatusUnauthorized {
@@ -160,7 +167,7 @@ func (p play) firstChat(t *testing.T) {
 }
 
 func (p play) refusal(t *testing.T) {
-	err := p.Apply(t.Context(), namespace, "apiVersion: ai.crispy-enigma.dev/v1alpha1\nkind: Tenant\nmetadata: {name: wrong}\nspec: {upstream: {type: openai}}\n")
+	err := p.Apply(t.Context(), p.ns, "apiVersion: ai.crispy-enigma.dev/v1alpha1\nkind: Tenant\nmetadata: {name: wrong}\nspec: {upstream: {type: openai}}\n")
 	if err == nil || !strings.Contains(err.Error(), "spec.upstream.baseURL is required") {
 		t.Errorf("got %v", err)
 	}
@@ -215,7 +222,7 @@ func (p play) liveChange(t *testing.T) {
 	before := p.pods(t, "served")
 	const limit = 4321
 	begin := time.Now()
-	p.kubectl(t, "patch", "tenant", "served", "-n", namespace, "--type=merge", "-p", fmt.Sprintf(`{"spec":{"limits":{"requests":{"perMinute":%d}}}}`, limit))
+	p.kubectl(t, "patch", "tenant", "served", "-n", p.ns, "--type=merge", "-p", fmt.Sprintf(`{"spec":{"limits":{"requests":{"perMinute":%d}}}}`, limit))
 	for {
 		if said := p.ask(t, d, "", "Count."); said.Header.Get("x-ratelimit-limit") == strconv.Itoa(limit) {
 			break
@@ -234,7 +241,7 @@ func (p play) liveChange(t *testing.T) {
 // pods are the names and restarts of a tenant's pods.
 func (p play) pods(t *testing.T, tenant string) string {
 	t.Helper()
-	return p.kubectl(t, "get", "pods", "-n", namespace, "-l", "ai.crispy-enigma.dev/tenant="+tenant,
+	return p.kubectl(t, "get", "pods", "-n", p.ns, "-l", "ai.crispy-enigma.dev/tenant="+tenant,
 		"-o", "jsonpath={range .items[*]}{.metadata.name}={.status.containerStatuses[0].restartCount} {end}")
 }
 
@@ -255,16 +262,16 @@ func (p play) settled(t *testing.T, tenant string) string {
 func (p play) missingSecret(t *testing.T) {
 	manifest := "apiVersion: ai.crispy-enigma.dev/v1alpha1\nkind: Tenant\nmetadata: {name: keyed}\nspec:\n" + ephemeral +
 		"  auth:\n    keys:\n    - name: default\n      secretRef: {name: brought, key: token}\n"
-	if err := p.Apply(t.Context(), namespace, manifest); err != nil {
+	if err := p.Apply(t.Context(), p.ns, manifest); err != nil {
 		t.Fatal(err)
 	}
 	p.until(t, "keyed", "SecretNotFound")
 	const value = "ce_c4nary_brought_by_its_owner_0123456789"
-	p.kubectl(t, "create", "secret", "generic", "brought", "-n", namespace, "--from-literal=token="+value)
-	if err := p.Ready(t.Context(), namespace, "keyed", time.Minute); err != nil {
+	p.kubectl(t, "create", "secret", "generic", "brought", "-n", p.ns, "--from-literal=token="+value)
+	if err := p.Ready(t.Context(), p.ns, "keyed", time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	url, err := p.URL(t.Context(), namespace, "keyed")
+	url, err := p.URL(t.Context(), p.ns, "keyed")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -274,13 +281,13 @@ func (p play) missingSecret(t *testing.T) {
 // until waits for a reason of Ready.
 func (p play) until(t *testing.T, tenant, reason string) {
 	t.Helper()
-	p.kubectl(t, "wait", "tenant/"+tenant, "-n", namespace, "--timeout=60s",
+	p.kubectl(t, "wait", "tenant/"+tenant, "-n", p.ns, "--timeout=60s",
 		`--for=jsonpath={.status.conditions[?(@.type=="Ready")].reason}=`+reason)
 }
 
-// walls asks a tenant's ports from a pod of another namespace, by its address.
+// walls asks a tenant's ports from a pod of another p.ns, by its address.
 func (p play) walls(t *testing.T) {
-	ip := p.kubectl(t, "get", "pods", "-n", namespace, "-l", "ai.crispy-enigma.dev/tenant=minimal", "-o", "jsonpath={.items[0].status.podIP}")
+	ip := p.kubectl(t, "get", "pods", "-n", p.ns, "-l", "ai.crispy-enigma.dev/tenant=minimal", "-o", "jsonpath={.items[0].status.podIP}")
 	tag, err := p.Image(t.Context(), "./test/e2e/probe", "localhost/enigma-probe")
 	if err != nil {
 		t.Fatal(err)
@@ -289,9 +296,9 @@ func (p play) walls(t *testing.T) {
 	p.kubectl(t, "wait", "pod/probe", "-n", "models", "--timeout=60s", "--for=jsonpath={.status.phase}=Succeeded")
 	out := p.kubectl(t, "logs", "probe", "-n", "models")
 	if !strings.Contains(out, ip+":8080 open") || !strings.Contains(out, ip+":9090 shut") {
-		t.Errorf("from another namespace: %s", out)
+		t.Errorf("from another p.ns: %s", out)
 	}
-	if env := p.kubectl(t, "get", "pods", "-n", namespace, "-l", "ai.crispy-enigma.dev/tenant=minimal", "-o", "jsonpath={.items[0].spec.automountServiceAccountToken}"); env != "false" {
+	if env := p.kubectl(t, "get", "pods", "-n", p.ns, "-l", "ai.crispy-enigma.dev/tenant=minimal", "-o", "jsonpath={.items[0].spec.automountServiceAccountToken}"); env != "false" {
 		t.Errorf("automountServiceAccountToken is %q", env)
 	}
 }
@@ -300,9 +307,9 @@ func (p play) roll(t *testing.T) {
 	d := p.tenant(t, "rolled", ephemeral+"  limits:\n    requests:\n      perMinute: 1000000\n  upstream:\n    type: openai\n    baseURL: http://model.models:8000/v1\n  models:\n    chat: bench\n")
 	old := p.pods(t, "rolled")
 	l := p.press(t, "rolled", d.key)
-	p.kubectl(t, "patch", "tenant", "rolled", "-n", namespace, "--type=merge", "-p", `{"spec":{"runtime":{"resources":{"requests":{"cpu":"60m"}}}}}`)
-	p.kubectl(t, "rollout", "status", "deployment/tenant-rolled", "-n", namespace, "--timeout=120s")
-	if err := p.Ready(t.Context(), namespace, "rolled", time.Minute); err != nil {
+	p.kubectl(t, "patch", "tenant", "rolled", "-n", p.ns, "--type=merge", "-p", `{"spec":{"runtime":{"resources":{"requests":{"cpu":"60m"}}}}}`)
+	p.kubectl(t, "rollout", "status", "deployment/tenant-rolled", "-n", p.ns, "--timeout=120s")
+	if err := p.Ready(t.Context(), p.ns, "rolled", time.Minute); err != nil {
 		t.Error(err)
 	}
 	p.gone(t, old)
@@ -321,7 +328,7 @@ func (p play) gone(t *testing.T, pods string) {
 	t.Helper()
 	for _, pod := range strings.Fields(pods) {
 		name, _, _ := strings.Cut(pod, "=")
-		p.kubectl(t, "wait", "pod/"+name, "-n", namespace, "--for=delete", "--timeout=150s")
+		p.kubectl(t, "wait", "pod/"+name, "-n", p.ns, "--for=delete", "--timeout=150s")
 	}
 }
 
@@ -331,10 +338,10 @@ func (p play) persistence(t *testing.T) {
 	p.ask(t, d, session, "The safe opens at noon. When does the safe open?")
 	old := p.pods(t, "kept")
 	l := p.press(t, "kept", d.key)
-	p.kubectl(t, "patch", "tenant", "kept", "-n", namespace, "--type=merge", "-p", `{"spec":{"runtime":{"resources":{"requests":{"cpu":"60m"}}}}}`)
+	p.kubectl(t, "patch", "tenant", "kept", "-n", p.ns, "--type=merge", "-p", `{"spec":{"runtime":{"resources":{"requests":{"cpu":"60m"}}}}}`)
 	p.gone(t, old)
-	p.kubectl(t, "rollout", "status", "deployment/tenant-kept", "-n", namespace, "--timeout=120s")
-	if err := p.Ready(t.Context(), namespace, "kept", time.Minute); err != nil {
+	p.kubectl(t, "rollout", "status", "deployment/tenant-kept", "-n", p.ns, "--timeout=120s")
+	if err := p.Ready(t.Context(), p.ns, "kept", time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	// Ready comes a little before kube-proxy routes to the new pod; the answer shows that
@@ -348,10 +355,10 @@ func (p play) persistence(t *testing.T) {
 }
 
 func (p play) drift(t *testing.T) {
-	p.kubectl(t, "delete", "service/tenant-minimal", "networkpolicy/tenant-minimal", "-n", namespace)
-	p.kubectl(t, "patch", "deployment/tenant-minimal", "-n", namespace, "--type=json", "-p", `[{"op":"replace","path":"/spec/template/spec/containers/0/securityContext/readOnlyRootFilesystem","value":false}]`)
-	p.kubectl(t, "wait", "service/tenant-minimal", "networkpolicy/tenant-minimal", "-n", namespace, "--for=create", "--timeout=60s")
-	p.kubectl(t, "wait", "deployment/tenant-minimal", "-n", namespace, "--timeout=60s", "--for=jsonpath={.spec.template.spec.containers[0].securityContext.readOnlyRootFilesystem}=true")
+	p.kubectl(t, "delete", "service/tenant-minimal", "networkpolicy/tenant-minimal", "-n", p.ns)
+	p.kubectl(t, "patch", "deployment/tenant-minimal", "-n", p.ns, "--type=json", "-p", `[{"op":"replace","path":"/spec/template/spec/containers/0/securityContext/readOnlyRootFilesystem","value":false}]`)
+	p.kubectl(t, "wait", "service/tenant-minimal", "networkpolicy/tenant-minimal", "-n", p.ns, "--for=create", "--timeout=60s")
+	p.kubectl(t, "wait", "deployment/tenant-minimal", "-n", p.ns, "--timeout=60s", "--for=jsonpath={.spec.template.spec.containers[0].securityContext.readOnlyRootFilesystem}=true")
 	p.door(t, "minimal")
 }
 
@@ -367,16 +374,16 @@ func (p play) operatorKilled(t *testing.T) {
 }
 
 func (p play) deletion(t *testing.T) {
-	p.kubectl(t, "patch", "tenant", "kept", "-n", namespace, "--type=merge", "-p", `{"spec":{"deletionProtection":true}}`)
-	if _, err := p.Kubectl(t.Context(), "delete", "tenant", "kept", "-n", namespace); err == nil || !strings.Contains(err.Error(), "deletionProtection") {
+	p.kubectl(t, "patch", "tenant", "kept", "-n", p.ns, "--type=merge", "-p", `{"spec":{"deletionProtection":true}}`)
+	if _, err := p.Kubectl(t.Context(), "delete", "tenant", "kept", "-n", p.ns); err == nil || !strings.Contains(err.Error(), "deletionProtection") {
 		t.Errorf("deleting a protected tenant: %v", err)
 	}
-	p.kubectl(t, "patch", "tenant", "kept", "-n", namespace, "--type=merge", "-p", `{"spec":{"deletionProtection":false}}`)
-	p.kubectl(t, "delete", "tenant", "--all", "-n", namespace, "--timeout=90s")
-	p.kubectl(t, "wait", "deployment,service,secret,pvc,networkpolicy,serviceaccount", "-n", namespace,
+	p.kubectl(t, "patch", "tenant", "kept", "-n", p.ns, "--type=merge", "-p", `{"spec":{"deletionProtection":false}}`)
+	p.kubectl(t, "delete", "tenant", "--all", "-n", p.ns, "--timeout=90s")
+	p.kubectl(t, "wait", "deployment,service,secret,pvc,networkpolicy,serviceaccount", "-n", p.ns,
 		"-l", "app.kubernetes.io/managed-by=crispy-enigma", "--for=delete", "--timeout=120s")
 	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(time.Second) {
-		left := p.kubectl(t, "get", "deployment,service,secret,pvc,networkpolicy,serviceaccount,pods", "-n", namespace,
+		left := p.kubectl(t, "get", "deployment,service,secret,pvc,networkpolicy,serviceaccount,pods", "-n", p.ns,
 			"-l", "app.kubernetes.io/managed-by=crispy-enigma", "-o", "name")
 		if left == "" {
 			return

@@ -214,7 +214,8 @@ func (s *Stage) loud(ctx context.Context, name, command string, args ...string) 
 func (s *Stage) command(ctx context.Context, command string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, command, args...)
 	cmd.Dir = s.root
-	cmd.Env = append(os.Environ(), "ENIGMA_CLUSTER="+s.Name)
+	// Images hold static programs, and nothing but them.
+	cmd.Env = append(os.Environ(), "ENIGMA_CLUSTER="+s.Name, "CGO_ENABLED=0")
 	return cmd
 }
 
