@@ -6,9 +6,10 @@ var (
 	// ErrUnavailable: the store can't be reached or can't write now (gone, disk
 	// full, read-only). Callers answer 503 with Retry-After; it may heal by itself.
 	ErrUnavailable = errors.New("state store unavailable")
-	// ErrNeverSent comes with ErrUnavailable where a driver knows that its server has heard
-	// nothing of the call: making it again can't do it twice.
-	ErrNeverSent = errors.New("the call was never sent")
+	// ErrNotDone comes with ErrUnavailable where a driver knows that its server has done
+	// nothing of the call, which it never heard of or refused: making it again can't do it
+	// twice.
+	ErrNotDone = errors.New("nothing of the call was done")
 	// ErrNoTenant: the call came without a tenant. It is a bug of the caller.
 	ErrNoTenant = errors.New("no tenant given")
 	// ErrBadCursor: a cursor that this store did not make.

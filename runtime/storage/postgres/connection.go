@@ -117,11 +117,13 @@ func (s *Store) pause(ctx context.Context, err error, try int) bool {
 func (s *Store) once(ctx context.Context, tag string, f call) error {
 	c, err := s.pool.Acquire(ctx)
 	if err != nil {
-		return err
+		return unheard{err}
 	}
 	defer c.Release()
 	if err = s.prepare(ctx, c.Conn(), tag); err == nil {
 		err = f(ctx, c.Conn(), tag)
+	} else {
+		err = unheard{err}
 	}
 	return s.parted(c.Conn(), err)
 }

@@ -120,6 +120,24 @@ func rolledBack(err error) bool {
 	return errors.As(err, &pg) && (pg.Code == "40001" || pg.Code == "40P01")
 }
 
+// unheard is the error of a call of which the server has heard nothing.
+type unheard struct{ error }
+
+func (u unheard) Unwrap() error { return u.error }
+
+// notDone tells whether the server has done nothing of a call. An error, unlike what ends a
+// connection, undid the transaction.
+func notDone(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &unheard{}) || pgconn.SafeToRetry(err) {
+		return true
+	}
+	return errors.As(err, &pg) && pg.SeverityUnlocalized == "ERROR" && pg.Code != "40003"
+}
+
 func unavailable(reason string, err error) error {
+	if notDone(err) {
+		return fmt.Errorf("%w (%s), %w: %w", storage.ErrUnavailable, reason, storage.ErrNotDone, err)
+	}
 	return fmt.Errorf("%w (%s): %w", storage.ErrUnavailable, reason, err)
 }

@@ -255,4 +255,4 @@ func (s *Store) flush(ctx context.Context) error {
 	}
 }
 
-func closedError() error { return unavailable(ReasonClosed, os.ErrClosed) }
+func closedError() error { return unavailable(ReasonClosed, unheard{os.ErrClosed}) }

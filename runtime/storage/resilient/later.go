@@ -16,6 +16,8 @@ type later struct {
 
 	mu      sync.Mutex
 	waiting []*owed
+	// closed: nothing is sent any more.
+	closed bool
 }
 
 // owed is a call whose answer nobody needs, and what it says.
@@ -34,18 +36,18 @@ func (l *later) len() int {
 func (l *later) add(o *owed) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.waiting) >= l.most {
+	if l.closed || len(l.waiting) >= l.most {
 		return false
 	}
 	l.waiting = append(l.waiting, o)
 	return true
 }
 
-// drop lets go of what waits, and tells how many those are.
+// drop lets go of what waits, tells how many those are, and takes no more.
 func (l *later) drop() int {
 	l.mu.Lock()
 	dropped := l.waiting
-	l.waiting = nil
+	l.waiting, l.closed = nil, true
 	l.mu.Unlock()
 	for _, o := range dropped {
 		l.lose(o)
@@ -81,7 +83,7 @@ func (l *later) send(ctx context.Context, s *Store) {
 	for o := l.next(); o != nil && ctx.Err() == nil; o = l.next() {
 		// One that is under way when ctx ends is waited for: its outcome must be known.
 		err := s.do(context.WithoutCancel(ctx), s.options.Timeout, o.call)
-		if err != nil && neverSent(err) {
+		if err != nil && notDone(err) {
 			return
 		}
 		if err != nil {
@@ -91,11 +93,11 @@ func (l *later) send(ctx context.Context, s *Store) {
 	}
 }
 
-// owe makes a call that is owed though ctx has ended, and keeps it for later if it can't
-// have been sent.
+// owe makes a call that is owed though ctx has ended, and keeps it for later if nothing of
+// it was done.
 func (s *Store) owe(ctx context.Context, o *owed) error {
 	err := s.do(context.WithoutCancel(ctx), s.options.Timeout, o.call)
-	if err == nil || !neverSent(err) || !s.later.add(o) {
+	if err == nil || !notDone(err) || !s.later.add(o) {
 		return err
 	}
 	s.wakeUp()

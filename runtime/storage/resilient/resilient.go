@@ -235,8 +235,9 @@ func (s *Store) judge(ctx context.Context, err error, within time.Duration) erro
 	return err
 }
 
-// neverSent tells whether a failed call can't have reached the server.
-func neverSent(err error) bool {
+// notDone tells whether a failed call has done nothing on the server.
+func notDone(err error) bool {
 	var op *net.OpError
-	return errors.Is(err, errAway) || errors.Is(err, storage.ErrNeverSent) || errors.As(err, &op) && op.Op == "dial"
+	return errors.Is(err, storage.ErrUnavailable) &&
+		(errors.Is(err, errAway) || errors.Is(err, storage.ErrNotDone) || errors.As(err, &op) && op.Op == "dial")
 }

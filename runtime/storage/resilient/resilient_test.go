@@ -39,6 +39,7 @@ const (
 	hangs    // nothing comes, until the call's time is up
 	hangsUp  // the call is made, its answer doesn't come
 	complain // the call is refused for what it is
+	denies   // the server is there and does nothing
 )
 
 // far is a memory store behind a way that can be cut.
@@ -65,6 +66,8 @@ func (f *far) travel(ctx context.Context, ask func() error) error {
 		return fmt.Errorf("%w: connection reset", storage.ErrUnavailable)
 	case complain:
 		return storage.ErrBadAmount
+	case denies:
+		return fmt.Errorf("%w (read_only), %w", storage.ErrUnavailable, storage.ErrNotDone)
 	}
 	return ask()
 }
@@ -220,9 +223,15 @@ func TestClientsThatGoSayNothing(t *testing.T) {
 	})
 }
 
-// TestWhatIsOwedIsSentLater: in an outage nothing that was never sent is lost, and
-// nothing is sent twice.
+// TestWhatIsOwedIsSentLater: in an outage, or while the server takes no writes, nothing
+// that wasn't done is lost, and nothing is sent twice.
 func TestWhatIsOwedIsSentLater(t *testing.T) {
+	for name, way := range map[string]int32{"refuses": refuses, "denies": denies} {
+		t.Run(name, func(t *testing.T) { owedIsSentLater(t, way) })
+	}
+}
+
+func owedIsSentLater(t *testing.T, way int32) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFar()
 		s := newStore(f, resilient.Options{})
@@ -234,7 +243,7 @@ func TestWhatIsOwedIsSentLater(t *testing.T) {
 		}
 		gone()
 		at := time.Now()
-		f.way.Store(refuses)
+		f.way.Store(way)
 		for range 500 {
 			if err := s.Usage().Add(ctx, acme(), storage.UsageRecord{At: at, Model: "m", TokensIn: 1}); err != nil {
 				t.Fatalf("Add while the server is away: %v", err)
@@ -321,6 +330,19 @@ func TestCloseSendsWhatWaits(t *testing.T) {
 		closed(t, s)
 		if sum, err := f.Usage().Sum(t.Context(), acme(), at.Add(-time.Hour), at.Add(time.Hour)); err != nil || len(sum) != 1 {
 			t.Errorf("got %v, %v", sum, err)
+		}
+	})
+}
+
+// TestAfterCloseNothingIsKept: nobody would send it.
+func TestAfterCloseNothingIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFar()
+		s := newStore(f, resilient.Options{})
+		closed(t, s)
+		f.way.Store(refuses)
+		if err := s.Usage().Add(t.Context(), acme(), storage.UsageRecord{At: time.Now()}); !errors.Is(err, storage.ErrUnavailable) || s.Waiting() != 0 {
+			t.Errorf("Add after Close: %v, %d wait; want unavailable and none", err, s.Waiting())
 		}
 	})
 }

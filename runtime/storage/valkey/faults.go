@@ -75,6 +75,19 @@ func reasonOf(err error) string {
 	return ReasonUnreachable
 }
 
+// notDone tells whether the server has done nothing of a call: there was no connection, or
+// it refused the script at its first write at the latest. A command that the login may not
+// send can come after others.
+func notDone(err error) bool {
+	if said, ok := valkeygo.IsValkeyErr(err); ok {
+		code, _, _ := strings.Cut(said.Error(), " ")
+		_, known := codes[code]
+		return known && code != "NOPERM"
+	}
+	dialed, ok := errors.AsType[*net.OpError](err)
+	return ok && dialed.Op == "dial"
+}
+
 // fault turns the error of a call into what the contract says. ctx is the caller's own.
 func (s *Store) fault(ctx context.Context, err error) error {
 	if ended := ctx.Err(); ended != nil {
@@ -91,8 +104,8 @@ func (s *Store) fault(ctx context.Context, err error) error {
 		reason = ReasonClosed
 	}
 	s.link.failed(reason, err)
-	if dialed, ok := errors.AsType[*net.OpError](err); ok && dialed.Op == "dial" {
-		return fmt.Errorf("%w (%s), %w: %s", storage.ErrUnavailable, reason, storage.ErrNeverSent, err.Error())
+	if notDone(err) {
+		return fmt.Errorf("%w (%s), %w: %s", storage.ErrUnavailable, reason, storage.ErrNotDone, err.Error())
 	}
 	// What waits for a context of its own must not mistake this for it.
 	return fmt.Errorf("%w (%s): %s", storage.ErrUnavailable, reason, err.Error())
@@ -110,5 +123,5 @@ func (s *Store) foreign() error {
 
 // unavailable is told before anything is sent.
 func unavailable(reason string) error {
-	return fmt.Errorf("%w (%s), %w", storage.ErrUnavailable, reason, storage.ErrNeverSent)
+	return fmt.Errorf("%w (%s), %w", storage.ErrUnavailable, reason, storage.ErrNotDone)
 }
