@@ -38,8 +38,8 @@ const (
 	// concurrent passes, over different Tenants. Asking a pod may take two seconds.
 	concurrent = 8
 	// concurrentBindings are many, since nearly all of them wait for their account's API
-	// budget: those of one account mustn't keep another's from being used.
-	concurrentBindings = 64
+	// budget; how many of one account, its Turns say.
+	concurrentBindings = 128
 	// passTimeout bounds one pass; what is cut off is taken up again.
 	passTimeout = 60 * time.Second
 	// leaderID names the Lease of the leader.
@@ -260,7 +260,7 @@ func setupCloudflare(ctx context.Context, mgr manager.Manager, o Options, secret
 		return fmt.Errorf("setting up the controller of observations: %w", err)
 	}
 	bindings := &binding.Reconciler{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Accounts: directory, Recorder: recorder,
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Accounts: directory, Turns: directory.Turns(), Recorder: recorder,
 		Clock: clock.RealClock{}, Random: rand.Reader, Namespaces: o.Namespaces, Metrics: bindingMetrics,
 	}
 	err = bindings.SetupWithManager(ctx, mgr, controller.Options{MaxConcurrentReconciles: concurrentBindings}, directory.Bindings(), secrets...)

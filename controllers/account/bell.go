@@ -13,7 +13,7 @@ import (
 )
 
 // bell wakes the objects of one controller for what no API server tells. Who is rung for
-// often is woken once, and never before what people change.
+// often is woken once.
 type bell struct {
 	mu    sync.Mutex
 	queue workqueue.TypedRateLimitingInterface[reconcile.Request]
@@ -30,7 +30,10 @@ func (b *bell) source() source.Source {
 	})
 }
 
-func (b *bell) ring(keys ...client.ObjectKey) {
+// ring wakes whom something may have changed for.
+func (b *bell) ring(keys ...client.ObjectKey) { b.call(handler.LowPriority, keys...) }
+
+func (b *bell) call(priority int, keys ...client.ObjectKey) {
 	b.mu.Lock()
 	queue := b.queue
 	b.mu.Unlock()
@@ -39,7 +42,7 @@ func (b *bell) ring(keys ...client.ObjectKey) {
 		switch q := queue.(type) {
 		case nil:
 		case priorityqueue.PriorityQueue[reconcile.Request]:
-			q.AddWithOpts(priorityqueue.AddOpts{Priority: new(handler.LowPriority)}, request)
+			q.AddWithOpts(priorityqueue.AddOpts{Priority: new(priority)}, request)
 		default:
 			q.Add(request)
 		}

@@ -31,6 +31,8 @@ type Reconciler struct {
 	Live client.Reader
 	// Accounts are opened, and tell what their lists showed.
 	Accounts account.Accounts
+	// Turns keep the bindings of one account from using up all workers.
+	Turns *account.Turns
 	// Recorder of events.
 	Recorder events.EventRecorder
 	// Clock of rotations, graces and polls.
@@ -70,6 +72,15 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	if after, quiet, err := r.quiet(ctx, b); quiet || err != nil {
 		return r.again(after), err
 	}
+	lane := cloudflare.Edit
+	if settled(b) {
+		lane = cloudflare.Poll
+	}
+	leave, later := r.Turns.Enter(accountKey(b), lane, request.NamespacedName)
+	if leave == nil {
+		return r.again(later), nil
+	}
+	defer leave()
 	// Another object: a decoder leaves alone what the answer doesn't mention.
 	b = &v1alpha1.CloudflareBinding{}
 	if err := r.Live.Get(ctx, request.NamespacedName, b); err != nil {
