@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -36,7 +37,7 @@ type postgres struct {
 	// roles is held while roles are changed: those of one server disturb each other.
 	roles sync.Mutex
 	// ready tells that the schema is of this build.
-	ready bool
+	ready atomic.Bool
 }
 
 func newPostgres(a *Address, own bool) (*postgres, error) {
@@ -112,13 +113,13 @@ func (p *postgres) make(ctx context.Context, tag string, l Login) error {
 
 // prepare brings the schema to this build's version, once.
 func (p *postgres) prepare(ctx context.Context) error {
-	if p.ready {
+	if p.ready.Load() {
 		return nil
 	}
 	if err := p.change(ctx, statestore.PostgresSchema(), statestore.PostgresShare()); err != nil {
 		return err
 	}
-	p.ready = true
+	p.ready.Store(true)
 	return nil
 }
 
@@ -247,6 +248,8 @@ func (p *postgres) explain(err error) error {
 		return refused(Postgres, p.host, "it doesn't take the login that the operator has", err)
 	case strings.HasPrefix(answer.Code, "57P"), strings.HasPrefix(answer.Code, "08"), strings.HasPrefix(answer.Code, "53"):
 		return away(Postgres, p.host, err)
+	case isCode(err, "3F000", "42P01", "42704"):
+		p.ready.Store(false) // the database is another, or was emptied
 	case answer.Code == "42501":
 		return refused(Postgres, p.host, fmt.Sprintf("%s; the login must own the database and have CREATEROLE", answer.Message), err)
 	}
