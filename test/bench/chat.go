@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"testing"
 	"time"
 
+	"github.com/crispy-enigma/crispy-enigma/api/tenantconfig"
 	"github.com/crispy-enigma/crispy-enigma/runtime/storage/embedded"
 	"github.com/crispy-enigma/crispy-enigma/runtime/tenancy"
 )
@@ -17,6 +19,10 @@ const conns = 64
 
 // unary measures what one unary chat costs, in turns with the floor.
 func (b *bench) unary(ctx context.Context) error {
+	return withServers(func(tb testing.TB) error { return b.turns(ctx, tb) })
+}
+
+func (b *bench) turns(ctx context.Context, tb testing.TB) error {
 	model, err := start(ctx, b.model)
 	if err != nil {
 		return err
@@ -37,6 +43,12 @@ func (b *bench) unary(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = disk.stop(10 * time.Second) }()
+	redis, url := redisServer(tb)
+	shared, _, err := b.serve(ctx, model.addr, onServer(tenantconfig.StateValkey, url))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = shared.stop(10 * time.Second) }()
 
 	servers := []struct {
 		name string
@@ -46,10 +58,13 @@ func (b *bench) unary(ctx context.Context) error {
 		{"floor", floor, chats(floor.addr, false, conns)},
 		{"memory", memory, chats(memory.addr, false, conns)},
 		{"disk", disk, chats(disk.addr, false, conns)},
+		{"Valkey", shared, chats(shared.addr, false, conns)},
 	}
 	cost, rate := map[string][]float64{}, map[string][]float64{}
+	var beside []float64
 	for round := range b.rounds + 1 {
 		for _, s := range servers {
+			before := redisCPU(tb, redis)
 			perCall, perSecond, err := measure(s.t, s.p, b.length)
 			if err != nil {
 				return fmt.Errorf("%s: %w", s.name, err)
@@ -58,14 +73,19 @@ func (b *bench) unary(ctx context.Context) error {
 				continue // Connections and caches are cold.
 			}
 			cost[s.name], rate[s.name] = append(cost[s.name], perCall), append(rate[s.name], perSecond)
+			if s.p == shared {
+				beside = append(beside, float64((redisCPU(tb, redis)-before).Microseconds())/(perSecond*b.length.Seconds()))
+			}
 		}
 	}
 	for _, s := range servers {
 		b.Note("unary, %d connections, %s: %.1f µs CPU per chat, %.0f chats/s (medians of %d rounds of %s)",
 			conns, s.name, median(cost[s.name]), median(rate[s.name]), b.rounds, b.length)
 	}
+	b.Note("unary, %d connections, Valkey: redis-server itself takes %.1f µs CPU per chat beside that", conns, median(beside))
 	b.Set("chat_unary_cpu_over_floor", ratio(cost["memory"], cost["floor"]))
 	b.Set("chat_unary_cpu_over_floor_durable", ratio(cost["disk"], cost["floor"]))
+	b.Set("chat_valkey_cpu_over_floor", ratio(cost["Valkey"], cost["floor"]))
 	b.Set("chat_rps64_over_floor", ratio(rate["memory"], rate["floor"]))
 	return nil
 }
@@ -237,7 +257,7 @@ func recorded(ctx context.Context, dir string) (given, error) {
 		return g, err
 	}
 	defer func() { _ = store.Close(ctx) }()
-	id, err := tenancy.NewID("bench", "bench/default/production/bench")
+	id, err := tenancy.NewID("bench", benchIdentity)
 	if err != nil {
 		return g, err
 	}

@@ -14,17 +14,27 @@ import (
 )
 
 var (
-	inMemory = tenantconfig.State{Driver: tenantconfig.StateMemory}
+	inMemory = state{State: tenantconfig.State{Driver: tenantconfig.StateMemory}}
 	patience = &http.Client{Timeout: 30 * time.Second}
 )
 
-func onDisk(dir string) tenantconfig.State {
-	return tenantconfig.State{Driver: tenantconfig.StateEmbedded, Path: dir}
+// state is where a runtime keeps its tenant's data; url is the server's, with its login.
+type state struct {
+	tenantconfig.State
+	url string
+}
+
+func onDisk(dir string) state {
+	return state{State: tenantconfig.State{Driver: tenantconfig.StateEmbedded, Path: dir}}
+}
+
+func onServer(driver, url string) state {
+	return state{tenantconfig.State{Driver: driver, Server: tenantconfig.StateServer{URLFile: "state-url"}}, url}
 }
 
 // serve starts a runtime and waits for its first answer; it returns how long that
 // took from exec.
-func (b *bench) serve(ctx context.Context, upstream string, state tenantconfig.State) (*process, time.Duration, error) {
+func (b *bench) serve(ctx context.Context, upstream string, state state) (*process, time.Duration, error) {
 	dir, err := os.MkdirTemp(b.dir, "tenant-")
 	if err != nil {
 		return nil, 0, err

@@ -17,17 +17,19 @@ import (
 const (
 	benchKey  = "ce_benchmark_key_of_no_tenant_in_the_world"
 	benchHost = "bench.example"
+	// benchIdentity names what the tenant keeps.
+	benchIdentity = "bench/default/production/bench"
 )
 
 // writeConfig writes the directory that a runtime loads: everything is on, and no
 // limit is in the way of the load.
-func writeConfig(dir, upstream string, state tenantconfig.State) error {
+func writeConfig(dir, upstream string, state state) error {
 	digest := sha256.Sum256([]byte(benchKey))
 	doc, err := tenantconfig.Marshal(&tenantconfig.Config{
 		Version: tenantconfig.Version,
-		Tenant:  tenantconfig.Tenant{ID: "bench", Identity: "bench/default/production/bench", Environment: "production"},
+		Tenant:  tenantconfig.Tenant{ID: "bench", Identity: benchIdentity, Environment: "production"},
 		Server:  tenantconfig.Server{APIPort: tenantconfig.APIPort, MetricsPort: tenantconfig.MetricsPort, DrainSeconds: 110},
-		State:   state,
+		State:   state.State,
 		Hosts:   []string{benchHost},
 		Auth: tenantconfig.Auth{Mode: tenantconfig.AuthAPIKey, Keys: []tenantconfig.Key{{
 			// One backend that vouches for its users: each has rate windows of its own.
@@ -48,6 +50,11 @@ func writeConfig(dir, upstream string, state tenantconfig.State) error {
 	})
 	if err != nil {
 		return err
+	}
+	if state.url != "" {
+		if err := os.WriteFile(filepath.Join(dir, state.Server.URLFile), []byte(state.url), 0o600); err != nil {
+			return err
+		}
 	}
 	return errors.Join(
 		os.WriteFile(filepath.Join(dir, tenantconfig.DocumentFile), doc, 0o600),

@@ -54,8 +54,9 @@ func parallel(b *testing.B, workers, n int, call func(worker, i int) error) floa
 	return float64(n) / time.Since(begin).Seconds()
 }
 
-// BenchmarkTakeOverSet compares decisions of the limiter, on 1,000 keys, with a plain
-// SET of 600 bytes through the same client, in turns.
+// BenchmarkTakeOverSet compares decisions of the limiter with a plain SET of 600 bytes
+// through the same client, in turns: of callers that are within their limit, and of some
+// that are far beyond it.
 func BenchmarkTakeOverSet(b *testing.B) {
 	r, s := benchStore(b)
 	plain, err := valkeygo.NewClient(valkeygo.ClientOption{
@@ -65,14 +66,14 @@ func BenchmarkTakeOverSet(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer plain.Close()
-	const keys = 1000
+	const keys = 10_000
 	ctx, id, value := context.Background(), tenant(b, "bench/acme"), strings.Repeat("x", 600)
 	set := func(_, i int) error {
 		return plain.Do(ctx, plain.B().Set().Key("set:"+strconv.Itoa(i%keys)).Value(value).Build()).Error()
 	}
-	take := func(windows ...storage.Window) func(int, int) error {
+	take := func(callers string, keys int, windows ...storage.Window) func(int, int) error {
 		return func(_, i int) error {
-			_, err := s.Windows().Take(ctx, id, "key:"+strconv.Itoa(i%keys), windows, time.Now())
+			_, err := s.Windows().Take(ctx, id, callers+strconv.Itoa(i%keys), windows, time.Now())
 			return err
 		}
 	}
@@ -81,21 +82,26 @@ func BenchmarkTakeOverSet(b *testing.B) {
 	calls := []struct {
 		name string
 		call func(int, int) error
-	}{{"set", set}, {"take", take(long)}, {"take2", take(long, burst)}, {"takelong", take(busy)}}
-	rates, spent := make([][]float64, len(calls)), make([]time.Duration, len(calls))
+	}{
+		{"set", set}, {"take", take("a", keys, long)}, {"take2", take("b", keys, long, burst)},
+		{"refused", take("c", 100, long)}, {"busy", take("d", 1000, busy)},
+	}
+	rates, client, server := make([][]float64, len(calls)), make([]time.Duration, len(calls)), make([]time.Duration, len(calls))
 	turns := 0
 	for ; turns*turn < b.N; turns++ {
 		for i, c := range calls {
-			before := cpuTime(b) + serverCPU(b, r)
+			beforeClient, beforeServer := cpuTime(b), serverCPU(b, r)
 			rates[i] = append(rates[i], parallel(b, 64, turn, c.call))
-			spent[i] += cpuTime(b) + serverCPU(b, r) - before
+			client[i] += cpuTime(b) - beforeClient
+			server[i] += serverCPU(b, r) - beforeServer
 		}
 	}
 	// On a machine with other work the processors' time is steadier than the rates.
 	for i, c := range calls {
 		slices.Sort(rates[i])
 		b.ReportMetric(rates[i][turns/2], c.name+"/s")
-		b.ReportMetric(float64(spent[i].Microseconds())/float64(turns*turn), "cpu-us/"+c.name)
+		b.ReportMetric(float64(client[i].Microseconds())/float64(turns*turn), "client-us/"+c.name)
+		b.ReportMetric(float64(server[i].Microseconds())/float64(turns*turn), "server-us/"+c.name)
 		if i > 0 {
 			b.ReportMetric(rates[i][turns/2]/rates[0][turns/2], c.name+"/set")
 		}
