@@ -98,11 +98,14 @@ func PostgresUser(tag, slot string) (string, error) {
 // PostgresLogin makes a login of the tenant, or gives it another password. verifier is of
 // PostgresVerifier. connections bounds how many the login may have open over all pods.
 //
-// The login reads and writes its tenant's rows and no others, and makes nothing. It still
-// sees the names of roles, and so whether a tenant of a guessed identity is there, who is
-// connected, and how many rows and bytes all tenants have together. And it can disturb:
-// who may delete rows may also lock a table, keep the lock of PostgresSchema, change its
-// own password, and lift the timeouts that are set here. PostgresCloseLogin ends that.
+// The login reads and writes its tenant's rows and no others, and makes no table, function
+// or role. It still sees the names of roles, and so whether a tenant of a guessed identity
+// is there, who is connected, and how many rows and bytes all tenants have together. And it
+// can disturb: who may delete rows may also lock a table, keep the lock of PostgresSchema,
+// change its own password, and lift the timeouts that are set here. PostgresCloseLogin ends
+// that. Every login of a server may keep large objects, which PostgresDrop removes but for
+// those that it gave to ce_tenants, and may enter databases that are open to PUBLIC: close
+// those that tenants' logins have no business in.
 func PostgresLogin(tag, slot, verifier string, connections int) (string, error) {
 	user, err := PostgresUser(tag, slot)
 	if err != nil {
@@ -154,8 +157,8 @@ func PostgresErase(tag string) (string, error) {
 	return fmt.Sprintf("SET LOCAL ROLE %s; SELECT sessions, more FROM enigma.erase('%s', 1000)", role, tag), nil
 }
 
-// PostgresDrop removes a tenant's roles and ends their connections. Rows stay; nobody
-// sees them but a later role of the same tag.
+// PostgresDrop removes a tenant's roles and what they own, and ends their connections. Rows
+// stay; nobody sees them but a later role of the same tag.
 func PostgresDrop(tag string) (string, error) {
 	role, err := postgresRole(tag)
 	if err != nil {
@@ -164,13 +167,13 @@ func PostgresDrop(tag string) (string, error) {
 	return fmt.Sprintf(`DO $drop$
 DECLARE r name;
 BEGIN
-FOR r IN SELECT rolname FROM pg_roles WHERE rolname IN ('%[1]s_a', '%[1]s_b') LOOP
+FOR r IN SELECT rolname FROM pg_roles WHERE rolname IN ('%[1]s_a', '%[1]s_b', '%[1]s') ORDER BY rolname DESC LOOP
   EXECUTE format('ALTER ROLE %%I NOLOGIN', r);
   EXECUTE format('GRANT %%I TO CURRENT_USER', r);
   PERFORM pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = r;
+  EXECUTE format('DROP OWNED BY %%I', r);
   EXECUTE format('DROP ROLE %%I', r);
 END LOOP;
-DROP ROLE IF EXISTS %[1]s;
 END $drop$;`, role), nil
 }
 

@@ -219,6 +219,35 @@ func TestATenantIsErasedAndDropped(t *testing.T) {
 	}
 }
 
+// TestWhatALoginLeavesKeepsNoRole: a tenant whose pod was taken over can't hold up its own
+// removal.
+func TestWhatALoginLeavesKeepsNoRole(t *testing.T) {
+	t.Parallel()
+	d := share(t, servers.Postgres(t))
+	id := newID(t, d.name+"/a")
+	tag := statestore.Tag(id.Identity())
+	login, err := d.login(t.Context(), id, "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = run(t.Context(), connect(t, login),
+		"SELECT lo_from_bytea(0, 'kept')", "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC",
+		"SET ROLE ce_"+tag, "SELECT lo_from_bytea(0, 'kept')")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.operate(t.Context(), statement(t)(statestore.PostgresDrop(tag))); err != nil {
+		t.Fatalf("dropping: %v", err)
+	}
+	super := connect(t, d.server.Super(d.name))
+	if n := count(t, super, "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'ce\\_"+tag+"%'"); n != 0 {
+		t.Errorf("%d roles are left", n)
+	}
+	if n := count(t, super, "SELECT count(*) FROM pg_largeobject_metadata"); n != 0 {
+		t.Errorf("%d large objects are left", n)
+	}
+}
+
 // TestAURLIsNotQuoted: what can't be used is refused without its password.
 func TestAURLIsNotQuoted(t *testing.T) {
 	t.Parallel()
