@@ -228,7 +228,7 @@ func (w *World) Settle(ctx context.Context, o *Operator, name string, next func(
 			return o, readErr
 		case idle && (b == nil || finished(b) && result.RequeueAfter >= time.Minute):
 			return o, nil
-		case b != nil && b.Marks().Get(v1alpha1.ConditionStalled) != nil:
+		case b != nil && b.Marks().Get(v1alpha1.ConditionStalled) != nil && o.Faults() == faults:
 			stalled++
 		default:
 			stalled = 0
@@ -245,7 +245,8 @@ func (w *World) Settle(ctx context.Context, o *Operator, name string, next func(
 	return o, fmt.Errorf("binding %s doesn't settle: %v", name, o.Points())
 }
 
-// patience with a binding that is Stalled: what heals without a human has done so then.
+// patience with a binding that is Stalled though nothing is broken any more: what heals
+// without a human has done so then.
 const patience = 4
 
 // Pass makes one pass.
