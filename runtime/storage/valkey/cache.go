@@ -35,7 +35,7 @@ func (c cache) Put(ctx context.Context, t tenancy.ID, key string, value []byte, 
 	n := c.s.namesOf(t)
 	life := (ttl + time.Millisecond - 1).Milliseconds()
 	_, err := c.s.run(ctx, n, putScript, []string{n.key("cache"), n.key("cached", key)},
-		n.mark, string(value), strconv.FormatInt(life, 10), strconv.FormatInt(time.Now().UnixMilli(), 10))
+		n.mark, string(value), strconv.FormatInt(life, 10))
 	return err
 }
 
