@@ -1,6 +1,8 @@
 // Command runtime serves one tenant's AI API from the document that the operator, or
-// "operator render", wrote. It ends with status 2 if it can't understand its flags or
-// the document, and with 1 if it can't serve.
+// "operator render", wrote. "runtime move" brings its state from a volume to a shared
+// store, "runtime snapshot" and "runtime restore" into a file and back. It ends with
+// status 2 if it can't understand its flags or the document, and with 1 if it can't do
+// what it is told.
 package main
 
 import (
@@ -16,7 +18,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/crispy-enigma/crispy-enigma/api/tenantconfig"
 	"github.com/crispy-enigma/crispy-enigma/runtime/server"
 	"github.com/crispy-enigma/crispy-enigma/runtime/telemetry"
 	"github.com/crispy-enigma/crispy-enigma/runtime/tenancy"
@@ -33,9 +34,14 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	if len(args) > 0 {
+		if command, ok := commands[args[0]]; ok {
+			return command(ctx, args[1:], stdout, stderr)
+		}
+	}
 	flags := flag.NewFlagSet("runtime", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	dir := flags.String("config-dir", cmp.Or(os.Getenv(tenantconfig.EnvDir), tenantconfig.Dir), "directory of the tenant's document and the secrets beside it")
+	dir := configDirFlag(flags)
 	api := flags.String("api-address", "", "listen here for the API, for example 127.0.0.1:8080, instead of the document's port")
 	metrics := flags.String("metrics-address", "", "listen here for metrics and health, instead of the document's port")
 	lameDuck := flags.Duration("lame-duck", server.DefaultLameDuck, "how long new requests are served after SIGTERM")
@@ -45,6 +51,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		if errors.Is(err, flag.ErrHelp) {
 			return 0
 		}
+		return 2
+	}
+	if flags.NArg() > 0 {
+		fmt.Fprintf(stderr, "there is no command %q: it is move, snapshot or restore, and none serves\n", flags.Arg(0))
 		return 2
 	}
 	if *showVersion {
@@ -76,17 +86,4 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 1
 	}
 	return 0
-}
-
-// complain lists what is wrong with the document, a line each.
-func complain(w io.Writer, dir string, err error) {
-	violations, ok := errors.AsType[tenantconfig.Violations](err)
-	if !ok {
-		fmt.Fprintf(w, "the tenant document in %s can't be used: %v\n", dir, err)
-		return
-	}
-	fmt.Fprintf(w, "the tenant document in %s breaks %d rules:\n", dir, len(violations))
-	for _, v := range violations {
-		fmt.Fprintln(w, " ", v)
-	}
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strings"
 
 	"github.com/crispy-enigma/crispy-enigma/api/tenantconfig"
@@ -22,6 +23,9 @@ type OpsOptions struct {
 	StatusToken func() (string, error)
 	// Metrics serves /metrics, if given.
 	Metrics http.Handler
+	// Inside are further pages, by pattern, for programs in the same pod: they take the
+	// status token and are answered on loopback alone.
+	Inside map[string]http.Handler
 	// Logger gets why the process isn't ready. Default discards.
 	Logger *slog.Logger
 }
@@ -45,26 +49,48 @@ func Ops(o OpsOptions) http.Handler {
 		plain(w, http.StatusOK, "ok")
 	})
 	mux.HandleFunc("GET "+tenantconfig.StatusPath, func(w http.ResponseWriter, r *http.Request) {
-		o.status(w, r)
+		if o.mayRead(w, r) {
+			o.status(w, r)
+		}
 	})
+	for pattern, page := range o.Inside {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			if !isLoopback(r.RemoteAddr) {
+				http.NotFound(w, r)
+			} else if o.mayRead(w, r) {
+				page.ServeHTTP(w, r)
+			}
+		})
+	}
 	if o.Metrics != nil {
 		mux.Handle("GET /metrics", o.Metrics)
 	}
 	return mux
 }
 
-func (o OpsOptions) status(w http.ResponseWriter, r *http.Request) {
+// mayRead asks for the status token, and has answered if it is false.
+func (o OpsOptions) mayRead(w http.ResponseWriter, r *http.Request) bool {
 	token, err := o.StatusToken()
 	if err != nil || token == "" {
 		o.Logger.Warn("status is closed: there is no status token", slog.Any("error", err))
 		plain(w, http.StatusServiceUnavailable, "there is no status token beside the tenant document")
-		return
+		return false
 	}
 	if !bearerIs(r.Header, token) {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		plain(w, http.StatusUnauthorized, "send the status token as Authorization: Bearer TOKEN")
-		return
+		return false
 	}
+	return true
+}
+
+// isLoopback tells whether the other end is on this machine, which for a pod is the pod.
+func isLoopback(remote string) bool {
+	address, err := netip.ParseAddrPort(remote)
+	return err == nil && address.Addr().Unmap().IsLoopback()
+}
+
+func (o OpsOptions) status(w http.ResponseWriter, r *http.Request) {
 	body, err := json.Marshal(o.Status(r.Context()))
 	if err != nil {
 		o.Logger.Error("writing the status", slog.Any("error", err))

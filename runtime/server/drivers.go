@@ -14,6 +14,7 @@ import (
 	"github.com/crispy-enigma/crispy-enigma/runtime/ai/embedded"
 	"github.com/crispy-enigma/crispy-enigma/runtime/ai/openai"
 	"github.com/crispy-enigma/crispy-enigma/runtime/ai/workersai"
+	"github.com/crispy-enigma/crispy-enigma/runtime/move"
 	"github.com/crispy-enigma/crispy-enigma/runtime/storage"
 	statefile "github.com/crispy-enigma/crispy-enigma/runtime/storage/embedded"
 	"github.com/crispy-enigma/crispy-enigma/runtime/storage/memory"
@@ -59,6 +60,9 @@ func openFile(ctx context.Context, dir string, logger *slog.Logger) (storage.Sto
 	for waited := false; ; waited = true {
 		store, err := statefile.Open(ctx, dir, statefile.Options{})
 		if err == nil {
+			if err := move.Reopened(dir); err != nil {
+				return nil, errors.Join(err, store.Close(ctx))
+			}
 			return store, nil // a nil *Store must not become a Store
 		}
 		if !errors.Is(err, statefile.ErrInUse) || time.Now().After(deadline) {

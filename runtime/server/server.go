@@ -140,6 +140,7 @@ func (s *Server) wire() {
 		Status:      s.status,
 		StatusToken: s.statusToken,
 		Metrics:     s.metrics.Handler(),
+		Inside:      s.inside(),
 		Logger:      s.logger,
 	}), s.logger)
 }

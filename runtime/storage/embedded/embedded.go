@@ -14,6 +14,9 @@ import (
 	"github.com/crispy-enigma/crispy-enigma/runtime/tenancy"
 )
 
+// File is the name of the file in its directory.
+const File = "state.db"
+
 // cacheBytes bounds the cache of all tenants.
 const cacheBytes = 16 << 20
 
@@ -67,7 +70,7 @@ func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 	if err := os.MkdirAll(abs, 0o700); err != nil {
 		return nil, fmt.Errorf("making state directory %s: %w", dir, err)
 	}
-	s := &Store{dir: abs, path: filepath.Join(abs, "state.db"), options: o}
+	s := &Store{dir: abs, path: filepath.Join(abs, File), options: o}
 	s.windows = ledger.NewWindows(true)
 	s.budgets = ledger.NewBudgets(o.Now, true)
 	s.cache = ledger.NewCache(o.Now, cacheBytes)
