@@ -44,8 +44,8 @@ func TestTheRealAPIServerAgrees(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	slice := append(thin(matrix.Singles(points), 113), thin(matrix.Pairs(points, matrix.PairDepth), 151)...)
-	slice = append(slice, thin(matrix.Deletions(points), 71)...)
+	slice := append(thin(matrix.Singles(points), 149), thin(matrix.Pairs(points, matrix.PairDepth), 251)...)
+	slice = append(slice, thin(matrix.Deletions(points), 109)...)
 	r, err := matrix.RunOn(t.Context(), matrix.Ours, clients, slice)
 	report(t, "real API server", r, err)
 }

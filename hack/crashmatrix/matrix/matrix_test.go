@@ -43,7 +43,7 @@ func TestEveryPointBroken(t *testing.T) {
 	}
 	// Strides that share no factor with the faults and conditions meet all of them.
 	for what, scenarios := range map[string][]matrix.Scenario{
-		"singles": thin(matrix.Singles(points), 19), "pairs": thin(matrix.Pairs(points, matrix.PairDepth), 13), "deletions": thin(matrix.Deletions(points), 7),
+		"singles": thin(matrix.Singles(points), 19), "pairs": thin(matrix.Pairs(points, matrix.PairDepth), 29), "deletions": thin(matrix.Deletions(points), 19),
 	} {
 		r, err := matrix.Run(t.Context(), matrix.Ours, workers, scenarios)
 		report(t, what, r, err)
