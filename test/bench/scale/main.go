@@ -30,8 +30,8 @@ func main() {
 	var s size
 	flag.IntVar(&s.accounts, "accounts", 5, "CloudflareAccounts")
 	flag.IntVar(&s.tenants, "tenants", 400, "tenants an account, of four bindings each")
-	flag.IntVar(&s.factor, "factor", 4, "how much faster than real time runs: 1 to 10")
-	flag.DurationVar(&s.drift, "drift", 25*time.Minute, "how long drift is looked for, in the fake's time")
+	flag.IntVar(&s.factor, "factor", 3, "how much faster than real time runs: 1 to 10")
+	flag.DurationVar(&s.drift, "drift", 12*time.Minute, "how long drift is looked for, in scaled time")
 	dry := flag.Bool("dry", false, "write nothing")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -48,10 +48,10 @@ type size struct {
 	drift                     time.Duration
 }
 
-// scaled is how long something takes that takes d in the fake's time.
+// scaled is how long something takes that takes d in scaled time.
 func (s size) scaled(d time.Duration) time.Duration { return d / time.Duration(s.factor) }
 
-// stretch is how long d is in the fake's time.
+// stretch is how long d is in scaled time.
 func (s size) stretch(d time.Duration) time.Duration { return d * time.Duration(s.factor) }
 
 func run(ctx context.Context, s size, write bool) (err error) {
