@@ -35,10 +35,7 @@ type cloud struct {
 
 func newCloud(s size) (*cloud, error) {
 	c := &cloud{calls: map[string]int{}, lists: map[string][]time.Time{}, indexes: map[string][]time.Time{}, changed: map[string]chan time.Time{}, wrong: map[string]int{}}
-	from := time.Now()
-	o := fakecloudflare.Options{NoSchema: true, LogLimit: 1000, Now: func() time.Time {
-		return from.Add(s.stretch(time.Since(from)))
-	}}
+	o := fakecloudflare.Options{NoSchema: true, LogLimit: 1000, Rate: fakecloudflare.Rate{Limit: 1200, Window: s.scaled(5 * time.Minute)}}
 	for i := range s.accounts {
 		c.ids = append(c.ids, fmt.Sprintf("%032x", i+1))
 		c.tokens = append(c.tokens, fmt.Sprintf("scale-root-token-of-account-%012d", i))

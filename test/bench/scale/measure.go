@@ -34,13 +34,13 @@ func (w *world) measureCreation(ctx context.Context, p *process, r *figures.Resu
 	from, floor := time.Now(), w.floor()
 	progress("the operator makes them; the floor is %s", floor.Round(time.Second))
 	deadline := from.Add(patience*floor + 30*time.Second)
-	want := w.accounts * w.tenants * callsPerTenant
+	want := w.accounts * w.tenants * effectsPerTenant
 	var waiting string
 	for told := time.Now(); ; time.Sleep(500 * time.Millisecond) {
 		made := effects(w.cloud.counted())
 		if time.Since(told) > 10*time.Second {
 			told = time.Now()
-			progress("%d of %d necessary calls", made, want)
+			progress("%d of %d things and metadata indexes are made", made, want)
 		}
 		if made >= want {
 			n, _, last, err := w.ready(ctx)
@@ -56,7 +56,7 @@ func (w *world) measureCreation(ctx context.Context, p *process, r *figures.Resu
 			return err
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("%d of %d necessary calls were made within %s; waiting: %s; %v", made, want, time.Since(from).Round(time.Second), waiting, w.cloud.complain())
+			return fmt.Errorf("%d of %d things and metadata indexes were made within %s; waiting: %s; %v", made, want, time.Since(from).Round(time.Second), waiting, w.cloud.complain())
 		}
 	}
 	wall := time.Since(from)
@@ -64,6 +64,11 @@ func (w *world) measureCreation(ctx context.Context, p *process, r *figures.Resu
 	counted := w.cloud.counted()
 	r.Note("all Ready after %.1f s; floor %.1f s: %d necessary calls an account at %.1f calls/s", wall.Seconds(), floor.Seconds(), w.tenants*callsPerTenant+1, 1200/w.scaled(5*time.Minute).Seconds())
 	r.Note("calls while they were made: %s", tell(counted))
+	asked, err := requests(ctx, w.config)
+	if err != nil {
+		return err
+	}
+	r.Note("requests to the API server so far: %s", tell(asked))
 	return w.cloud.complain()
 }
 
@@ -110,7 +115,7 @@ func (w *world) measureDrift(ctx context.Context, p *process, r *figures.Results
 	}
 	budget := span.Seconds() / w.scaled(5*time.Minute).Seconds() * 1200 * float64(w.accounts)
 	r.Set("drift_budget_share", float64(total)/budget)
-	r.Note("%d calls to look for drift in %.0f s (%.1f min of the fake's time), of a budget of %.0f: %s", total, span.Seconds(), w.stretch(span).Minutes(), budget, tell(polls))
+	r.Note("%d calls to look for drift in %.0f s (%.1f min of scaled time), of a budget of %.0f: %s", total, span.Seconds(), w.stretch(span).Minutes(), budget, tell(polls))
 	if err := w.noteLooks(r, from); err != nil {
 		return err
 	}
@@ -136,16 +141,16 @@ func (w *world) noteLooks(r *figures.Results, from time.Time) error {
 			seen[name] = at
 		}
 	}
-	r.Note("between two lists of a kind: at most %.1f min of the fake's time", w.stretch(lists).Minutes())
+	r.Note("between two lists of a kind: at most %.1f min of scaled time", w.stretch(lists).Minutes())
 	if want := w.accounts * w.tenants; len(seen) < want {
-		r.Note("metadata indexes of %d of %d indexes were read in %.1f min of the fake's time: the cycle is longer", len(seen), want, w.stretch(now.Sub(from)).Minutes())
+		r.Note("metadata indexes of %d of %d indexes were read in %.1f min of scaled time: the cycle is longer", len(seen), want, w.stretch(now.Sub(from)).Minutes())
 		return nil
 	}
 	var last time.Duration
 	for _, at := range seen {
 		last = max(last, at[0].Sub(from))
 	}
-	r.Note("metadata indexes: all %d indexes were read within %.1f min of the fake's time", len(seen), w.stretch(last).Minutes())
+	r.Note("metadata indexes: all %d indexes were read within %.1f min of scaled time", len(seen), w.stretch(last).Minutes())
 	return nil
 }
 

@@ -20,12 +20,18 @@ import (
 // namespace, a bucket and an API token.
 const perTenant = 4
 
-// callsPerTenant are the calls without which they can't be made.
-const callsPerTenant = 6
+const (
+	// effectsPerTenant are the calls that make them.
+	effectsPerTenant = 6
+	// callsPerTenant are the necessary ones: one more reads the metadata indexes, which
+	// Cloudflare makes after it has answered and which must be there before a vector is.
+	callsPerTenant = effectsPerTenant + 1
+)
 
 // world is the cluster's side.
 type world struct {
 	size
+	config *rest.Config
 	client client.Client
 	cloud  *cloud
 }
@@ -41,7 +47,7 @@ func newWorld(s size, config *rest.Config, c *cloud) (*world, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the API server: %w", err)
 	}
-	return &world{size: s, client: cl, cloud: c}, nil
+	return &world{size: s, config: config, client: cl, cloud: c}, nil
 }
 
 func (w *world) bindings() int { return w.accounts * w.tenants * perTenant }
