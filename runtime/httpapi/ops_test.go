@@ -62,3 +62,31 @@ func TestOps(t *testing.T) {
 		t.Errorf("an empty token opens: %d", rec.Code)
 	}
 }
+
+// Pages for programs in the pod are there for nobody else.
+func TestPagesInsideThePod(t *testing.T) {
+	t.Parallel()
+	h := httpapi.Ops(httpapi.OpsOptions{
+		StatusToken: func() (string, error) { return "c4nary-token", nil },
+		Inside:      map[string]http.Handler{"GET /inside": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "here") })},
+	})
+	for _, tc := range []struct {
+		from, token string
+		want        int
+	}{
+		{"127.0.0.1:1", "c4nary-token", 200}, {"[::1]:1", "c4nary-token", 200}, {"[::ffff:127.0.0.1]:1", "c4nary-token", 200},
+		{"127.0.0.1:1", "", 401}, {"127.0.0.1:1", "c4nary-other", 401},
+		{"10.0.0.7:1", "c4nary-token", 404}, {"[fd00::7]:1", "c4nary-token", 404}, {"", "c4nary-token", 404},
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/inside", nil)
+		r.RemoteAddr = tc.from
+		if tc.token != "" {
+			r.Header.Set("Authorization", "Bearer "+tc.token)
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != tc.want {
+			t.Errorf("from %q with %q: %d, want %d", tc.from, tc.token, w.Code, tc.want)
+		}
+	}
+}
