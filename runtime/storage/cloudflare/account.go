@@ -215,6 +215,9 @@ func (a *Account) once(ctx context.Context, c apiCall) (body []byte, again bool,
 	return nil, resp.StatusCode >= 500, e
 }
 
+// codeNoKey: KV has nothing under this key.
+const codeNoKey = 10009
+
 // saysNo finds success:false that no error explains.
 func saysNo(body []byte) bool {
 	var e cloudflareapi.Envelope
@@ -258,6 +261,8 @@ func (a *Account) note(ctx context.Context, err error) {
 	case err == nil:
 		a.trouble.Store("")
 	case ctx.Err() != nil:
+	case errors.As(err, &refused) && refused.has(codeNoKey):
+		a.trouble.Store("") // an answer like any other
 	case errors.As(err, &busy):
 		a.trouble.Store("rate_limited")
 	case errors.As(err, &refused) && (refused.status == http.StatusUnauthorized || refused.status == http.StatusForbidden || refused.has(10000)):
