@@ -30,6 +30,7 @@ import (
 	"github.com/crispy-enigma/crispy-enigma/controllers/apply"
 	"github.com/crispy-enigma/crispy-enigma/controllers/binding"
 	"github.com/crispy-enigma/crispy-enigma/controllers/cloudflare"
+	"github.com/crispy-enigma/crispy-enigma/controllers/statestore"
 	"github.com/crispy-enigma/crispy-enigma/controllers/tenant"
 	"github.com/crispy-enigma/crispy-enigma/controllers/tenant/resources"
 )
@@ -211,6 +212,7 @@ func Setup(ctx context.Context, mgr manager.Manager, o Options) error {
 		Namespaces: o.Namespaces,
 		ClassFile:  o.Class,
 		Metrics:    metrics,
+		States:     &statestore.Pool{},
 	}
 	if err := r.SetupWithManager(mgr, controller.Options{}, secrets...); err != nil {
 		return fmt.Errorf("setting up the tenant controller: %w", err)

@@ -94,4 +94,11 @@ func (c credentials) uses(t *v1alpha1.Tenant) []resources.Use {
 func (c credentials) into(in *resources.Inputs) {
 	in.Account, in.Bindings = c.account, c.bindings
 	in.UpstreamToken, in.CloudflareToken, in.TokenID = c.upstreamToken, c.cloudflareToken, c.tokenID
+	for _, s := range c.state {
+		if s.role == resources.LimitsRole {
+			in.LimitsState = s.login
+		} else {
+			in.State = s.login
+		}
+	}
 }

@@ -30,6 +30,8 @@ type credentials struct {
 	tokenID         string
 	// bindings that can be used, by role.
 	bindings map[v1alpha1.BindingRole]*v1alpha1.CloudflareBinding
+	// state are the servers that the Tenant's data is kept on.
+	state []*sharedServer
 	// referenced keys by name.
 	referenced map[string]string
 }
@@ -47,6 +49,9 @@ func (r *Reconciler) readCredentials(ctx context.Context, o *observed) (credenti
 	}
 	if upstream := o.tenant.Spec.Upstream; missing == nil && err == nil && upstream.Type == v1alpha1.UpstreamOpenAI && upstream.CredentialsSecretRef != nil {
 		out.upstreamToken, missing, err = r.readToken(ctx, o.tenant.Namespace, *upstream.CredentialsSecretRef, "spec.upstream.credentialsSecretRef")
+	}
+	if missing == nil && err == nil {
+		out.state, missing, err = r.readState(ctx, o)
 	}
 	if missing != nil || err != nil {
 		return out, missing, err

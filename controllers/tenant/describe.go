@@ -27,10 +27,16 @@ func describe(o *observed) {
 		// Where data is kept isn't decided by a class that may still come.
 		return
 	}
-	status.State = o.effective.StateKind()
-	if status.State == v1alpha1.StatePersistent {
+	status.State, status.StateDriver = o.effective.StateKind(), o.effective.State.Driver
+	switch {
+	case o.effective.State.Moving:
+		status.StateDriver = v1alpha1.DriverEmbedded
+		t.MarkTrue(v1alpha1.ConditionStatePersistent, v1alpha1.ReasonMovingState, movingMessage(o))
+	case status.State == v1alpha1.StateShared:
+		t.MarkTrue(v1alpha1.ConditionStatePersistent, v1alpha1.ReasonShared, "sessions, limits and usage are kept on a "+status.StateDriver+" server")
+	case status.State == v1alpha1.StatePersistent:
 		t.MarkTrue(v1alpha1.ConditionStatePersistent, v1alpha1.ReasonPersistent, "sessions, limits and usage are kept on a volume")
-	} else {
+	default:
 		t.MarkFalse(v1alpha1.ConditionStatePersistent, v1alpha1.ReasonEphemeral, "sessions, limits and usage are kept in the pod's memory and lost with it")
 	}
 }

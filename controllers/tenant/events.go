@@ -63,6 +63,8 @@ var warns = map[string]bool{
 	v1alpha1.ReasonConfigRefused:     true,
 	v1alpha1.ReasonGatewayAPIMissing: true,
 	v1alpha1.ReasonBindingNotFound:   true,
+	v1alpha1.ReasonStateNotOffered:   true,
+	v1alpha1.ReasonStateLoginFailed:  true,
 	v1alpha1.ReasonRouteNotAccepted:  true,
 }
 

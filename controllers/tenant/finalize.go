@@ -23,15 +23,21 @@ const (
 	// FinalizerBindings keeps a Tenant with CloudflareBindings until its API token is
 	// revoked and the others are told what becomes of them.
 	FinalizerBindings = "ai.crispy-enigma.dev/bindings"
+	// FinalizerState keeps a Tenant whose data is on a server until that is erased, or left
+	// there, as its deletion policy says, and its login is removed.
+	FinalizerState = "ai.crispy-enigma.dev/state"
 )
 
-// ensureFinalizer comes before the volume and the bindings are made, so that no change of
+// ensureFinalizer comes before the volume, the login and the bindings are made, so that no change of
 // the policy, and no deletion in the same moment, finds them unguarded. Tenants without
 // either need none: the garbage collector takes their children.
 func (r *Reconciler) ensureFinalizer(ctx context.Context, o *observed, found credentials) error {
 	t := o.tenant
 	patched := t.DeepCopy()
 	added := o.effective.Persistence != nil && controllerutil.AddFinalizer(patched, Finalizer)
+	if o.effective.State.Shared() {
+		added = controllerutil.AddFinalizer(patched, FinalizerState) || added
+	}
 	if found.owner != nil {
 		added = controllerutil.AddFinalizer(patched, FinalizerBindings) || added
 	}
@@ -51,10 +57,10 @@ func (r *Reconciler) patchFinalizers(ctx context.Context, from, to *v1alpha1.Ten
 	return r.Client.Patch(ctx, to, client.MergeFromWithOptions(from, client.MergeFromWithOptimisticLock{}))
 }
 
-// finalize deals with the bindings, the API token first, then with the volume, and lets
-// the Tenant go; the garbage collector takes the rest.
+// finalize deals with the bindings, the API token first, then with what is on servers, then
+// with the volume, and lets the Tenant go; the garbage collector takes the rest.
 func (r *Reconciler) finalize(ctx context.Context, t *v1alpha1.Tenant) (reconcile.Result, error) {
-	if !controllerutil.ContainsFinalizer(t, Finalizer) && !controllerutil.ContainsFinalizer(t, FinalizerBindings) {
+	if !slices.ContainsFunc(t.Finalizers, isFinalizer) {
 		return reconcile.Result{}, nil
 	}
 	o := &observed{tenant: t}
@@ -62,12 +68,19 @@ func (r *Reconciler) finalize(ctx context.Context, t *v1alpha1.Tenant) (reconcil
 		return reconcile.Result{}, err
 	}
 	o.effective = v1alpha1.EffectiveOf(t, o.class)
-	if controllerutil.ContainsFinalizer(t, FinalizerBindings) {
+	for _, step := range []struct {
+		finalizer string
+		deal      func(context.Context, *observed) (*verdict, error)
+	}{{FinalizerBindings, r.finalizeBindings}, {FinalizerState, r.finalizeState}} {
+		if !controllerutil.ContainsFinalizer(t, step.finalizer) {
+			continue
+		}
 		before := t.DeepCopy()
-		if waiting, err := r.finalizeBindings(ctx, o); waiting != nil || err != nil {
-			if err != nil {
-				return reconcile.Result{}, err
-			}
+		waiting, err := step.deal(ctx, o)
+		if err != nil {
+			return reconcile.Result{}, err
+		}
+		if waiting != nil {
 			waiting.mark(t)
 			return again(waiting.after), r.save(ctx, before, t)
 		}
@@ -76,12 +89,15 @@ func (r *Reconciler) finalize(ctx context.Context, t *v1alpha1.Tenant) (reconcil
 		return reconcile.Result{}, err
 	}
 	patched := t.DeepCopy()
-	controllerutil.RemoveFinalizer(patched, Finalizer)
-	controllerutil.RemoveFinalizer(patched, FinalizerBindings)
+	patched.Finalizers = slices.DeleteFunc(patched.Finalizers, isFinalizer)
 	if err := r.patchFinalizers(ctx, t, patched); err != nil && !apierrors.IsNotFound(err) {
 		return reconcile.Result{}, fmt.Errorf("removing the finalizer: %w", err)
 	}
 	return reconcile.Result{}, nil
+}
+
+func isFinalizer(name string) bool {
+	return name == Finalizer || name == FinalizerBindings || name == FinalizerState
 }
 
 // finalizeVolume reads the claim live: whether data is deleted isn't decided by a cache.

@@ -104,5 +104,12 @@ func secretNames(t *v1alpha1.Tenant) []string {
 			names = append(names, key.SecretRef.Name)
 		}
 	}
+	if state := t.Spec.State; state != nil {
+		for _, shared := range []*v1alpha1.SharedState{state.Valkey, state.Postgres} {
+			if shared != nil && shared.SecretRef != nil {
+				names = append(names, shared.SecretRef.Name)
+			}
+		}
+	}
 	return names
 }

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/crispy-enigma/crispy-enigma/api/v1alpha1"
+	"github.com/crispy-enigma/crispy-enigma/controllers/statestore"
 	"github.com/crispy-enigma/crispy-enigma/controllers/tenant/resources"
 )
 
@@ -50,6 +51,8 @@ type Reconciler struct {
 	Recorder events.EventRecorder
 	// Clock of rotations and grace periods.
 	Clock clock.PassiveClock
+	// States are the servers that Tenants share their state on.
+	States *statestore.Pool
 	// Random is the source of keys and tokens: crypto/rand.Reader.
 	Random io.Reader
 	// Operator is what children know of the operator.
@@ -114,9 +117,12 @@ func (r *Reconciler) pass(ctx context.Context, t *v1alpha1.Tenant) (reconcile.Re
 	if missing != nil || err != nil {
 		return r.stopShort(ctx, t, missing, err)
 	}
-	t.MarkTrue(v1alpha1.ConditionCredentialsReady, v1alpha1.ReasonCredentialsRead, "every key and credential that the spec names was read")
 	if err := r.ensureFinalizer(ctx, seen, found); err != nil {
 		return reconcile.Result{}, err
+	}
+	shut, ok, err := r.logIn(ctx, seen, found)
+	if !ok || err != nil {
+		return r.stopShort(ctx, t, shut, err)
 	}
 	unready, ok, err := r.bind(ctx, seen, &found)
 	if !ok || err != nil {
@@ -130,11 +136,16 @@ func (r *Reconciler) pass(ctx context.Context, t *v1alpha1.Tenant) (reconcile.Re
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	verdicts = append(verdicts, unready)
+	verdicts = moving(seen, append(verdicts, unready, shut))
 	if worst(verdicts...) == nil {
 		if err := r.pruneBindings(ctx, seen, found); err != nil {
 			return reconcile.Result{}, err
 		}
+		arrived, err := r.moved(ctx, seen)
+		if err != nil {
+			return reconcile.Result{}, err
+		}
+		verdicts = append(verdicts, arrived)
 	}
 	return r.conclude(seen, built, verdicts), nil
 }
@@ -171,6 +182,9 @@ func (r *Reconciler) conclude(o *observed, b *built, verdicts []*verdict) reconc
 		t.MarkSuspended("the tenant has no pods; set spec.runtime.replicas to 1 to start it")
 	default:
 		t.MarkReady("the pods serve the tenant as its spec says")
+	}
+	if suspect(t) {
+		after = min(after, pollSilent)
 	}
 	result := again(after)
 	if next := b.nextChange; !next.IsZero() {

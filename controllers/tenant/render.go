@@ -3,6 +3,7 @@ package tenant
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -66,6 +67,12 @@ func Render(ctx context.Context, rendering Rendering) (*Rendered, error) {
 	if err := r.bindNamed(ctx, t, &found); err != nil {
 		return nil, err
 	}
+	for _, s := range found.state {
+		if !s.own {
+			return nil, fmt.Errorf("%s: it is the operator that makes the login, in a cluster; without one, name a Secret in secretRef", s.field)
+		}
+		s.login = s.pods(s.address.URL(), nil)
+	}
 	in := &resources.Inputs{
 		Tenant: t, Class: o.class, Effective: o.effective, Operator: resources.Operator{OwnerID: rendering.OwnerID},
 		Hosts: o.claims.hosts,
@@ -110,6 +117,9 @@ func files(in *resources.Inputs, stateDir string) (*Rendered, error) {
 	}
 	if file := document.Cloudflare.CredentialsFile; file != "" {
 		out.Files[file] = []byte(in.CloudflareToken)
+	}
+	for name, b := range resources.StateFiles(*in) {
+		out.Files[name] = b
 	}
 	for name, key := range in.Generated {
 		out.Keys[name] = key.Value

@@ -60,6 +60,7 @@ func (r *Reconciler) askPods(ctx context.Context, o *observed, b *built, pods []
 		clearRuntime(o.tenant, "no pod has told yet")
 	} else {
 		r.relate(o, newest.status)
+		relateStore(o, answers, newest)
 	}
 	if len(late) == 0 {
 		if len(answers) < int(o.effective.Replicas) {
@@ -159,11 +160,6 @@ func (r *Reconciler) lateness(ctx context.Context, t *v1alpha1.Tenant, a told) *
 func (r *Reconciler) relate(o *observed, s *tenantconfig.Status) {
 	t := o.tenant
 	relateModel(o, s.Model)
-	if s.Store.OK {
-		t.MarkTrue(v1alpha1.ConditionStateStoreReachable, v1alpha1.ReasonStateStoreAnswers, "the pods read and write their state")
-	} else {
-		t.MarkFalse(v1alpha1.ConditionStateStoreReachable, v1alpha1.ReasonStateStoreFailing, "the pods can't use their state store: "+steady(s.Store.Reason))
-	}
 	relateBudget(o, s.Usage)
 	usage := v1alpha1.UsageStatus{
 		TokensToday:       s.Usage.TokensToday,
@@ -180,6 +176,29 @@ func (r *Reconciler) relate(o *observed, s *tenantconfig.Status) {
 	usage.ObservedAt = new(metav1.NewTime(r.Clock.Now()))
 	t.Status.Usage = &usage
 }
+
+// relateStore tells of the first pod that can't use its state: each may be on another node
+// of a server.
+func relateStore(o *observed, answers []told, newest *told) {
+	store := newest.status.Store
+	for _, a := range answers {
+		if a.err == nil && !a.status.Store.OK && store.OK {
+			store = a.status.Store
+		}
+	}
+	t := o.tenant
+	switch {
+	case store.OK:
+		t.MarkTrue(v1alpha1.ConditionStateStoreReachable, v1alpha1.ReasonStateStoreAnswers, "the pods read and write their state")
+	case o.effective.State.Shared() && slices.Contains(storeRefuses, store.Reason):
+		t.MarkFalse(v1alpha1.ConditionStateStoreReachable, v1alpha1.ReasonStateLoginFailed, "the state server doesn't take the tenant's login; it is made anew if it is the operator's, else check the Secret of spec.state")
+	default:
+		t.MarkFalse(v1alpha1.ConditionStateStoreReachable, v1alpha1.ReasonStateStoreFailing, "the pods can't use their state store: "+steady(store.Reason))
+	}
+}
+
+// storeRefuses are the runtime's words for a login that its server doesn't take.
+var storeRefuses = []string{"unauthorized", "denied"}
 
 func relateModel(o *observed, m tenantconfig.ModelStatus) {
 	t := o.tenant

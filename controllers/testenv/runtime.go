@@ -96,6 +96,13 @@ func serve(secret *corev1.Secret) (*tenantconfig.Status, error) {
 	if file := config.Upstream.CredentialsFile; file != "" && len(secret.Data[file]) == 0 {
 		return nil, fmt.Errorf("the document names %s and it isn't there", file)
 	}
+	for _, server := range []tenantconfig.StateServer{config.State.Server, config.State.LimitsServer} {
+		for _, file := range []string{server.URLFile, server.CAFile} {
+			if file != "" && len(secret.Data[file]) == 0 {
+				return nil, fmt.Errorf("the document names %s and it isn't there", file)
+			}
+		}
+	}
 	return &tenantconfig.Status{
 		ConfigDigest: tenantconfig.DigestOf(config),
 		Build:        "test",

@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/crispy-enigma/crispy-enigma/api/v1alpha1"
+	"github.com/crispy-enigma/crispy-enigma/controllers/statestore"
 	"github.com/crispy-enigma/crispy-enigma/controllers/tenant"
 	"github.com/crispy-enigma/crispy-enigma/controllers/tenant/resources"
 )
@@ -89,7 +90,7 @@ func (w *World) Restart() error {
 			OwnerID: OwnerID, RuntimeImage: Image, Namespace: "crispy-enigma-system",
 			PodLabels: map[string]string{"app.kubernetes.io/name": "crispy-enigma-operator"},
 		},
-		Metrics: metrics,
+		Metrics: metrics, States: &statestore.Pool{},
 	}
 	return nil
 }
@@ -144,8 +145,8 @@ func retried(err error) bool {
 	return errors.Is(err, ErrCrashed) || apierrors.IsConflict(err) || apierrors.IsInternalError(err) || apierrors.IsTimeout(err) || apierrors.IsAlreadyExists(err)
 }
 
-// RollOut plays the Deployment's controllers and the kubelet: one running pod of the
-// newest template, and the status that says so. It tells whether anything moved.
+// RollOut plays the Deployment's controllers and the kubelet: running pods of the newest
+// template, and the status that says so. It tells whether anything moved.
 func (w *World) RollOut(ctx context.Context, t *v1alpha1.Tenant) (bool, error) {
 	d := &appsv1.Deployment{}
 	err := w.Client.Get(ctx, client.ObjectKey{Namespace: t.Namespace, Name: resources.NamesOf(t.Name).Base}, d)
@@ -155,12 +156,18 @@ func (w *World) RollOut(ctx context.Context, t *v1alpha1.Tenant) (bool, error) {
 	if err != nil || d.Status.ObservedGeneration == d.Generation {
 		return false, err
 	}
-	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: t.Namespace, Name: d.Name + "-0"}}
-	if err := w.Client.Delete(ctx, pod); client.IgnoreNotFound(err) != nil {
+	had := &corev1.PodList{}
+	if err := w.Client.List(ctx, had, client.InNamespace(t.Namespace), client.MatchingLabels(resources.Selector(t.Name))); err != nil {
 		return false, err
 	}
+	for i := range had.Items {
+		if err := w.Client.Delete(ctx, &had.Items[i]); client.IgnoreNotFound(err) != nil {
+			return false, err
+		}
+	}
 	replicas := *d.Spec.Replicas
-	if replicas > 0 {
+	for n := range replicas {
+		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: t.Namespace, Name: fmt.Sprintf("%s-%d", d.Name, n)}}
 		if err := w.runPod(ctx, d, pod); err != nil {
 			return false, err
 		}
