@@ -91,17 +91,36 @@ func (p portableBy) Erase(ctx context.Context, t tenancy.ID) (int, error) {
 	return p.erase(ctx, t)
 }
 
+// joinedCache forgets what a tenant has put when it should: that it mixes tenants up is all
+// that there is to find.
 func joinedCache(s storage.Store) storage.Store {
 	p, in := plant(s), s.Cache()
+	var all sync.Map // [2]string{tenant, key}
+	join := func(t tenancy.ID, key string) string { return t.Identity() + ":" + key }
+	forget := func(ctx context.Context, t tenancy.ID) (err error) {
+		all.Range(func(k, _ any) bool {
+			if name := k.([2]string); name[0] == t.Identity() {
+				err = errors.Join(err, in.Put(ctx, everybody(), join(t, name[1]), nil, time.Nanosecond))
+			}
+			return true
+		})
+		return err
+	}
 	p.cache = cacheBy{
 		Cache: in,
 		get: func(ctx context.Context, t tenancy.ID, key string) ([]byte, bool, error) {
-			return in.Get(ctx, everybody(), t.Identity()+":"+key)
+			return in.Get(ctx, everybody(), join(t, key))
 		},
 		put: func(ctx context.Context, t tenancy.ID, key string, value []byte, ttl time.Duration) error {
-			return in.Put(ctx, everybody(), t.Identity()+":"+key, value, ttl)
+			all.Store([2]string{t.Identity(), key}, nil)
+			return in.Put(ctx, everybody(), join(t, key), value, ttl)
 		},
+		clear: forget,
 	}
+	p.portable = portableBy{Portable: s.Portable(), erase: func(ctx context.Context, t tenancy.ID) (int, error) {
+		n, err := s.Portable().Erase(ctx, t)
+		return n, errors.Join(err, forget(ctx, t))
+	}}
 	return p
 }
 
