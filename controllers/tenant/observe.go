@@ -36,6 +36,9 @@ func (r *Reconciler) observe(ctx context.Context, t *v1alpha1.Tenant) (*observed
 		return nil, err
 	}
 	o.effective = v1alpha1.EffectiveOf(t, o.class)
+	if err := r.forgetVolume(ctx, o); err != nil {
+		return nil, err
+	}
 	var err error
 	if o.claims, err = r.claimsOf(ctx, t); err != nil {
 		return nil, err
@@ -104,6 +107,20 @@ func (r *Reconciler) rememberState(ctx context.Context, o *observed) error {
 	if claim != nil && claim.Labels[resources.StorageIdentity] == resources.IdentityMark(identity) {
 		t.Status.State = v1alpha1.StatePersistent
 	}
+	return nil
+}
+
+// forgetVolume ends a move that has nothing to move: the volume was never made, or is gone.
+func (r *Reconciler) forgetVolume(ctx context.Context, o *observed) error {
+	if !o.effective.State.Moving {
+		return nil
+	}
+	claim, err := r.claim(ctx, o.tenant)
+	if claim != nil || err != nil {
+		return err
+	}
+	o.tenant.Status.State, o.tenant.Status.StateDriver = v1alpha1.StateShared, o.effective.State.Driver
+	o.effective = v1alpha1.EffectiveOf(o.tenant, o.class)
 	return nil
 }
 

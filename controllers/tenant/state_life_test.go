@@ -82,6 +82,20 @@ var _ = Describe("a Tenant that goes from its volume to a server", func() {
 	})
 })
 
+var _ = Describe("a Tenant that has no volume yet", func() {
+	It("goes to a server at once", func(ctx SpecContext) {
+		w, r := newWorld(ctx), servers.Redis(GinkgoTB(), servers.RedisOptions{})
+		class := offering(ctx, w, r.URL("default", servers.RedisAdmin), "")
+		t := w.ExpectCreated(ctx, "acme", testenv.WithClass(class.Name), testenv.WithKeys(testenv.ReferencedKey("web", "missing")))
+		w.ExpectWaiting(ctx, t, v1alpha1.ReasonSecretNotFound)
+		Expect(t.Status.State).To(Equal(v1alpha1.StatePersistent))
+		create(ctx, w, tokenSecret(w, "missing", "c4nary-0123456789abcdef0123456789abcdef"))
+		w.ExpectUpdated(ctx, t, onValkey)
+		w.ExpectReady(ctx, t)
+		Expect(t.Status.State).To(Equal(v1alpha1.StateShared))
+	})
+})
+
 var _ = Describe("deleting a Tenant whose data is on a server", func() {
 	keys := func(r *servers.RedisServer, tag string) int64 {
 		GinkgoHelper()

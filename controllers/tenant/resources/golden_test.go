@@ -34,6 +34,9 @@ var scenarios = map[string][]option{
 	}), func(in *resources.Inputs) { in.Hosts = []string{"acme.example"} }},
 	"suspended":  {spec(ephemeral), spec(autoscaled), spec(func(s *v1alpha1.TenantSpec) { s.Suspend = true })},
 	"autoscaled": {spec(ephemeral), spec(autoscaled), func(in *resources.Inputs) { in.Replicas = new(int32(5)) }},
+	"valkey":     {onValkey, spec(autoscaled)},
+	"postgres":   {onPostgres, spec(func(s *v1alpha1.TenantSpec) { s.Runtime.Replicas = new(int32(2)) })},
+	"moving":     {onValkey, func(in *resources.Inputs) { in.Tenant.Status.State = v1alpha1.StatePersistent }},
 	"patched": {spec(ephemeral), podPatch(`{
 		"metadata": {"labels": {"team": "ai", "app.kubernetes.io/name": "mine"}},
 		"spec": {

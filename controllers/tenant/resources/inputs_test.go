@@ -21,6 +21,7 @@ const (
 	statusCanary   = "c4nary-of-the-status-token-0123456789"
 	tokenCanary    = "c4nary-of-the-cloudflare-token-0123456789"
 	upstreamCanary = "c4nary-of-the-upstream-token-0123456789"
+	stateCanary    = "c4nary-of-a-state-server-0123456789"
 )
 
 var now = time.Date(2031, 2, 3, 4, 5, 6, 0, time.UTC)
@@ -124,6 +125,32 @@ func workersAI(in *resources.Inputs) {
 		Image:  "registry.example/runtime@sha256:" + strings.Repeat("0", 64),
 		Prices: []v1alpha1.ModelPrice{{Model: "@cf/a/large", Input: resource.MustParse("0.045"), Output: resource.MustParse("0.384")}},
 	})(in)
+}
+
+// onValkey keeps state on the class's server.
+func onValkey(in *resources.Inputs) {
+	in.Tenant.Spec.State = &v1alpha1.State{Valkey: &v1alpha1.SharedState{}}
+	in.Tenant.Spec.Limits.Requests.OnStoreFailure = "deny"
+	in.State = &resources.StateServer{
+		URL: "rediss://ce-tag:" + stateCanary + "@valkey.databases:6380", CA: []byte("-----BEGIN CERTIFICATE-----\n"),
+		Endpoints: []resources.StateEndpoint{{Host: "valkey.databases", Port: 6380}},
+		Login:     &resources.LoginNote{MadeAt: now, Previous: "0123abcd"},
+	}
+}
+
+// onPostgres keeps limits on a server that the tenant brings, and all else on the class's.
+func onPostgres(in *resources.Inputs) {
+	onValkey(in)
+	in.Tenant.Spec.State = &v1alpha1.State{
+		LimitsOn: "valkey", Postgres: &v1alpha1.SharedState{},
+		Valkey: &v1alpha1.SharedState{SecretRef: &v1alpha1.StateSecretReference{Name: "own"}},
+	}
+	in.LimitsState, in.State = in.State, &resources.StateServer{
+		URL:       "postgres://ce_tag_a:" + stateCanary + "@pg.example:5432/state",
+		Endpoints: []resources.StateEndpoint{{Host: "pg.example", Port: 5432}},
+		Login:     &resources.LoginNote{MadeAt: now},
+	}
+	in.LimitsState.Login = nil
 }
 
 // everythingOfCloudflare uses all that an account offers, each thing the tenant's own.

@@ -65,7 +65,7 @@ func checkNames(t *rapid.T, o map[string]any) {
 // ours are all names of labels and annotations that a child may carry.
 var ours = map[string]bool{
 	"ai.crispy-enigma.dev/environment": true, "ai.crispy-enigma.dev/tenant": true, "ai.crispy-enigma.dev/storage-identity": true,
-	"ai.crispy-enigma.dev/restart-digest": true, "ai.crispy-enigma.dev/keys": true,
+	"ai.crispy-enigma.dev/restart-digest": true, "ai.crispy-enigma.dev/keys": true, "ai.crispy-enigma.dev/state-logins": true,
 	"app.kubernetes.io/name": true, "app.kubernetes.io/instance": true,
 	"app.kubernetes.io/managed-by": true, "app.kubernetes.io/part-of": true,
 	"kubernetes.io/metadata.name": true,
@@ -92,14 +92,14 @@ func checkSecrets(t *rapid.T, o map[string]any) {
 			t.Fatalf("%s holds a key in clear", name)
 		}
 	}
-	for _, canary := range []string{keyCanary, statusCanary, upstreamCanary, tokenCanary} {
+	for _, canary := range []string{keyCanary, statusCanary, upstreamCanary, tokenCanary, stateCanary} {
 		if strings.Contains(plain, canary) || strings.Contains(plain, base64.StdEncoding.EncodeToString([]byte(canary))) {
 			t.Fatalf("%s %s holds a secret outside its data", o["kind"], name)
 		}
 	}
 	if document, ok := data[tenantconfig.DocumentFile]; ok {
 		b, _ := base64.StdEncoding.DecodeString(document.(string))
-		for _, canary := range []string{keyCanary, statusCanary, upstreamCanary, tokenCanary} {
+		for _, canary := range []string{keyCanary, statusCanary, upstreamCanary, tokenCanary, stateCanary} {
 			if strings.Contains(string(b), canary) {
 				t.Fatal("the document holds a secret")
 			}
@@ -126,6 +126,11 @@ func checkDeployment(t *rapid.T, o map[string]any, tenant string) {
 	for name, value := range resources.Selector(tenant) {
 		if template.Labels[name] != value {
 			t.Fatalf("the selector doesn't find the pods: %s", name)
+		}
+	}
+	for _, c := range template.Spec.InitContainers {
+		if *c.Name != resources.MoveContainer || *c.Image != *template.Spec.Containers[0].Image {
+			t.Fatalf("init container %s", *c.Name)
 		}
 	}
 	for _, e := range template.Spec.Containers[0].Env {

@@ -60,8 +60,22 @@ func genInputs(t *rapid.T) resources.Inputs {
 		genAccess(t, in)
 		genLimits(t, s)
 		genPods(t, in)
+		genShared(t, in)
 		in.Cluster = resources.Capabilities{HostUsers: rapid.Bool().Draw(t, "hostUsers"), GatewayAPI: rapid.Bool().Draw(t, "gatewayAPI")}
 	})
+}
+
+// genShared keeps the state of some on servers, or has it moved there.
+func genShared(t *rapid.T, in *resources.Inputs) {
+	switch rapid.SampledFrom([]string{"", "valkey", "postgres"}).Draw(t, "shared state") {
+	case "":
+		return
+	case "valkey":
+		onValkey(in)
+	case "postgres":
+		onPostgres(in)
+	}
+	in.Tenant.Status.State = rapid.SampledFrom([]v1alpha1.StateKind{"", v1alpha1.StatePersistent, v1alpha1.StateEphemeral, v1alpha1.StateShared}).Draw(t, "started")
 }
 
 func genUpstream(t *rapid.T, in *resources.Inputs) {
