@@ -51,6 +51,11 @@ isolation: ## Proves that no tenant reads another and nothing is lost: OPERATION
 e2e: ## The path of make up, with assertions, on a cluster of its own
 	@$(WATCH) -canaries -name e2e -- go test -count=1 -timeout 30m -tags e2e -v ./test/e2e/...
 
+.PHONY: roll
+roll: ## Replaces two servers one after the other under STREAMS (default 1000) open streams and steady requests
+	@$(TOOLBOX) packages
+	@ENIGMA_ROLL_STREAMS=$(or $(STREAMS),1000) $(WATCH) -canaries -name roll -- go test -count=1 -run TestARollingUpdateLosesNothing -v ./runtime/server
+
 .PHONY: lint
 lint: ## golangci-lint
 	@lint=$$($(TOOLBOX) path golangci-lint) && $(WATCH) -name golangci-lint -- "$$lint" run --timeout 20m --allow-parallel-runners ./...

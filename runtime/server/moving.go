@@ -27,8 +27,12 @@ func Move(ctx context.Context, t *tenancy.Tenant, logger *slog.Logger, pace move
 		return move.Counts{}, nil
 	}
 	journal, err := move.OpenJournal(state.Path, t.ID, destination(t))
-	if err != nil || journal.Done {
+	if err != nil {
 		return move.Counts{}, err
+	}
+	if journal.Done {
+		logger.Info("nothing to move: it is done", "at", journal.At, "to", journal.To)
+		return journal.Counts, nil
 	}
 	from, err := openExisting(ctx, state.Path)
 	if errors.Is(err, fs.ErrNotExist) {

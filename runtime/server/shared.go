@@ -91,6 +91,9 @@ func (o opening) driver(ctx context.Context, driver string, at tenantconfig.Stat
 	}
 	store, err := postgres.Open(ctx, postgres.Options{
 		URL: address, CA: []byte(ca), Logger: logger,
+		// It includes the wait for a connection. What finds the server back is the breaker's
+		// probe, so this may be as long as a request can wait.
+		Timeout: resilient.DefaultTimeout,
 		Current: func() (string, error) { return o.tenant().Secret(at.URLFile) },
 	})
 	if err != nil {
