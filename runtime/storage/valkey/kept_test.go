@@ -1,11 +1,14 @@
 package valkey_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/crispy-enigma/crispy-enigma/hack/servers"
 	"github.com/crispy-enigma/crispy-enigma/runtime/storage"
@@ -115,5 +118,42 @@ func TestALongSession(t *testing.T) {
 	}
 	if err := s.Portable().Load(ctx, id, records); err != nil {
 		t.Errorf("Load: %v", err)
+	}
+}
+
+// TestAuditOfOneMoment: more records of one millisecond than a dump reads at once, each
+// given once, wherever the dump goes on.
+func TestAuditOfOneMoment(t *testing.T) {
+	t.Parallel()
+	r, id := servers.Redis(t, servers.RedisOptions{}), tenant(t, "owner/acme")
+	s := open(t, valkey.Options{URL: r.URL(login(t, r, id), password)})
+	ctx, at, want := t.Context(), time.Now().Truncate(time.Millisecond).UTC(), []storage.Record{}
+	for i := range 700 {
+		a := storage.AuditRecord{At: at.Add(time.Duration(i/350) * time.Millisecond), Tool: fmt.Sprint(i)}
+		if err := s.Audit().Record(ctx, id, a); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, storage.Record{Audit: &a})
+	}
+	var got []storage.Record
+	enough := errors.New("enough")
+	for from := ""; ; {
+		n := 0
+		err := s.Portable().Dump(ctx, id, from, func(r storage.Record, next string) error {
+			if n++; n > 130 {
+				return enough
+			}
+			got, from = append(got, r), next
+			return nil
+		})
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, enough) {
+			t.Fatal(err)
+		}
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
 	}
 }

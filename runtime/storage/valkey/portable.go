@@ -191,7 +191,7 @@ func (d *dump) audit(place string) error {
 	if len(place) == 16 {
 		from, last = strconv.FormatInt(number(place), 10), place
 	}
-	for skip := 0; ; skip += atOnce {
+	for skip := 0; ; {
 		reply, err := d.s.do(d.ctx, d.n, []string{key},
 			[]string{"ZRANGE", key, from, "+inf", "BYSCORE", "LIMIT", strconv.Itoa(skip), strconv.Itoa(atOnce), "WITHSCORES"})
 		if err != nil {
@@ -210,6 +210,11 @@ func (d *dump) audit(place string) error {
 			if err != nil || len(member) < 8 {
 				return unreadable(errShort)
 			}
+			// The server counts what it skips: only those of one time are skipped.
+			if score := strconv.FormatInt(at, 10); score != from {
+				from, skip = score, 0
+			}
+			skip++
 			here := string(binary.BigEndian.AppendUint64(nil, uint64(at))) + member[:8]
 			if here <= last {
 				continue
