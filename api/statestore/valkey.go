@@ -30,8 +30,8 @@ var aclCommands = []string{
 // The login reads and writes its tenant's keys and no others. It can disturb: fill the
 // memory, keep keys of its own in other databases, and run a script that doesn't end, which
 // holds every tenant up until it is killed (SCRIPT KILL) or, if it has written, until the
-// server is. Scripts run inside the server, so its
-// version must have the fixes of CVE-2025-46818 and CVE-2025-49844.
+// server is. Scripts run inside the server, so its version must have the fixes of
+// CVE-2025-46818 and CVE-2025-49844.
 func ACLRules(tag string) []string {
 	rules := []string{"resetkeys", "~" + KeyPrefix(tag) + "*", "resetchannels", "-@all"}
 	for _, c := range aclCommands {
