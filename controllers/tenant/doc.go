@@ -1,7 +1,7 @@
 // Package tenant brings one Tenant at a time to what its spec asks for.
 //
 // A pass reads all that its decisions need once (observe.go), walks the phases
-// (checks → credentials → bindings → workload → rollout →
+// (checks → credentials → state logins → bindings → workload → rollout →
 // route) until one fails or waits, and
 // saves the status once. Nothing that serves is undone because a later wish can't be
 // met.
