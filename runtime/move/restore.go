@@ -50,8 +50,8 @@ func Check(r io.Reader, t tenancy.ID, as string) (Counts, error) {
 // CheckFirst is Check for what is read again from where it stands. A pipe, which can't
 // be, is let pass unread.
 func CheckFirst(r io.ReadSeeker, t tenancy.ID, as string) error {
-	at, pipe := r.Seek(0, io.SeekCurrent)
-	if pipe != nil {
+	at, ok := place(r)
+	if !ok {
 		return nil
 	}
 	if _, err := Check(r, t, as); err != nil {
@@ -61,6 +61,11 @@ func CheckFirst(r io.ReadSeeker, t tenancy.ID, as string) error {
 		return fmt.Errorf("reading the snapshot again: %w", err)
 	}
 	return nil
+}
+
+func place(r io.Seeker) (at int64, ok bool) {
+	at, err := r.Seek(0, io.SeekCurrent)
+	return at, err == nil
 }
 
 // Restore takes a snapshot in. What is there already is replaced; what the snapshot
