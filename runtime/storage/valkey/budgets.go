@@ -29,15 +29,15 @@ func (b budgets) Reserve(ctx context.Context, t tenancy.ID, limits []storage.Lim
 		return storage.Reservation{}, nil
 	}
 	n := b.s.namesOf(t)
-	most := make([]int64, len(limits))
+	asked := make([]int64, 0, 2*len(limits))
 	for i, l := range limits {
-		most[i] = l.Max
-		if l.Max <= 0 {
-			most[i] = math.MaxInt64
+		most := l.Max
+		if most <= 0 {
+			most = math.MaxInt64
 		}
+		asked = append(asked, most, amounts[i])
 	}
-	keys, args := n.budgets(limits, most, amounts)
-	reply, err := b.s.run(ctx, n, reserveScript, keys, args...)
+	reply, err := b.s.run(ctx, n, reserveScript, n.budgetKeys(limits), n.budgetArgs(limits, asked)...)
 	if err != nil {
 		return storage.Reservation{}, err
 	}
@@ -51,7 +51,7 @@ func (b budgets) Reserve(ctx context.Context, t tenancy.ID, limits []storage.Lim
 	return storage.Reservation{Limits: slices.Clone(limits), Amounts: slices.Clone(amounts)}, nil
 }
 
-func (b budgets) Settle(ctx context.Context, t tenancy.ID, r storage.Reservation, used []int64) error {
+func (b budgets) Settle(_ context.Context, t tenancy.ID, r storage.Reservation, used []int64) error {
 	if t.IsZero() {
 		return storage.ErrNoTenant
 	}
@@ -62,8 +62,16 @@ func (b budgets) Settle(ctx context.Context, t tenancy.ID, r storage.Reservation
 		return nil
 	}
 	n := b.s.namesOf(t)
-	keys, args := n.budgets(r.Limits, r.Amounts, used)
-	return b.s.owed(ctx, n, settleScript, keys, args...)
+	place := "budgets"
+	amounts := make([]int64, 0, 2*len(used))
+	for i, l := range r.Limits {
+		place += part(l.Name) + gone(l.Until)
+		amounts = append(amounts, r.Amounts[i], used[i])
+	}
+	limits := slices.Clone(r.Limits)
+	return b.s.add(n, place, &sum{script: settleScript, keys: n.budgetKeys(limits), amounts: amounts, args: func(amounts []int64) []string {
+		return n.budgetArgs(limits, amounts)
+	}})
 }
 
 func (b budgets) Spent(ctx context.Context, t tenancy.ID, wanted []string) (used, reserved []int64, err error) {
@@ -122,15 +130,22 @@ func (s *Store) budgetRows(ctx context.Context, n *names, wanted []string) ([]bu
 	return rows, nil
 }
 
-// budgets are the keys and arguments of the scripts, with two numbers for each limit.
-func (n *names) budgets(limits []storage.Limit, one, other []int64) (keys, args []string) {
-	keys = []string{n.key("budgets")}
-	args = []string{n.mark, strconv.FormatInt(time.Now().UnixMilli(), 10)}
-	for i, l := range limits {
+// budgetKeys are the keys of the scripts.
+func (n *names) budgetKeys(limits []storage.Limit) []string {
+	keys := []string{n.key("budgets")}
+	for _, l := range limits {
 		keys = append(keys, n.key("budget", l.Name))
-		args = append(args, l.Name, gone(l.Until), strconv.FormatInt(one[i], 10), strconv.FormatInt(other[i], 10))
 	}
-	return keys, args
+	return keys
+}
+
+// budgetArgs are the arguments of the scripts, with two numbers for each limit.
+func (n *names) budgetArgs(limits []storage.Limit, numbers []int64) []string {
+	args := []string{n.mark, strconv.FormatInt(time.Now().UnixMilli(), 10)}
+	for i, l := range limits {
+		args = append(args, l.Name, gone(l.Until), strconv.FormatInt(numbers[2*i], 10), strconv.FormatInt(numbers[2*i+1], 10))
+	}
+	return args
 }
 
 // gone is when the record of a period may be dropped.

@@ -61,6 +61,7 @@ type names struct {
 	// windowKeys are those of the windows' scripts.
 	windowKeys []string
 	takes      takes
+	sums       sums
 }
 
 func (s *Store) namesOf(t tenancy.ID) *names {

@@ -13,10 +13,10 @@ import (
 const (
 	// takesAtOnce bounds the takes of one script, and so for how long it holds the
 	// server up: a fifth of a millisecond.
-	takesAtOnce = 32
+	takesAtOnce = 64
 	// takesUnderWay is how many scripts of one tenant are on their way: while the server
 	// does one, the next arrives.
-	takesUnderWay = 3
+	takesUnderWay = 2
 )
 
 // takes sends the takes of one tenant that come at the same time as one script: each is

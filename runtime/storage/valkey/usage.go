@@ -14,7 +14,7 @@ import (
 
 type usage struct{ s *Store }
 
-func (u usage) Add(ctx context.Context, t tenancy.ID, r storage.UsageRecord) error {
+func (u usage) Add(_ context.Context, t tenancy.ID, r storage.UsageRecord) error {
 	if t.IsZero() {
 		return storage.ErrNoTenant
 	}
@@ -23,11 +23,15 @@ func (u usage) Add(ctx context.Context, t tenancy.ID, r storage.UsageRecord) err
 	}
 	n, b := u.s.namesOf(t), storage.UsageBucket{Minute: r.At.Truncate(time.Minute), Model: r.Model, Feature: r.Feature, Outcome: r.Outcome}
 	hour := hourOf(r.At)
-	args := []string{n.mark, hour, string(ledger.BucketPlace(b)), hourOf(time.Now().Add(-storage.UsageKept)), usageTTL}
-	for _, x := range []int64{1, r.TokensIn, r.TokensOut, r.MicroUSD, int64(r.Latency)} {
-		args = append(args, strconv.FormatInt(x, 10))
-	}
-	return u.s.owed(ctx, n, useScript, n.hour(hour), args...)
+	place := string(ledger.BucketPlace(b))
+	amounts := []int64{1, r.TokensIn, r.TokensOut, r.MicroUSD, int64(r.Latency)}
+	return u.s.add(n, "usage"+place, &sum{script: useScript, keys: n.hour(hour), amounts: amounts, args: func(amounts []int64) []string {
+		args := []string{n.mark, hour, place, hourOf(time.Now().Add(-storage.UsageKept)), usageTTL}
+		for _, x := range amounts {
+			args = append(args, strconv.FormatInt(x, 10))
+		}
+		return args
+	}})
 }
 
 // usageTTL leaves the last minute of an hour its whole time.

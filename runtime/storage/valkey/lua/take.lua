@@ -63,10 +63,10 @@ end
 -- short decides by windows that are in the hash, as nearly all are, without a table for
 -- each. It returns false before it has written anything if one isn't.
 local bytes, from, had, behind = {}, {}, {}, {}
-local function short(windows)
+local function short(windows, limit, length)
   local refused, wait, reset = 0, 0, 0
   for i = 1, windows do
-    local limit, length = unpack('<dd', asked, p + 16 * i - 16)
+    if i > 1 then limit, length = unpack('<dd', asked, p + 16 * i - 16) end
     local b = rows[args[k + i - 1]]
     local size = b and #b or 0
     if size == 0 or size == 8 * MANY then return false end
@@ -118,10 +118,11 @@ end
 local err = load()
 if err then return err end
 while k <= #args do
-  local windows
+  local windows, limit, length
   now = sub(asked, p, p + 7)
-  second, nano, windows, p = unpack('>I4I4I1', asked, p)
-  if not short(windows) then
+  second, nano, windows, limit, length = unpack('>I4I4I1<dd', asked, p)
+  p = p + 9
+  if not short(windows, limit, length) then
     err = whole(windows)
     if err then return err end
   end
