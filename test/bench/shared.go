@@ -221,6 +221,7 @@ func (b *bench) histories(ctx context.Context, tb testing.TB, id tenancy.ID) err
 	}
 	memory := (told(tb, r, "memory", "used_memory") - before) / sessions
 	took := make([]time.Duration, reads)
+	clientBefore, serverBefore := ownCPU(), redisCPU(tb, r)
 	rate, err := many(readers, reads, func(i int) error {
 		owner, session := sessionOf(i*7919%sessions + 1)
 		begin := time.Now()
@@ -234,12 +235,14 @@ func (b *bench) histories(ctx context.Context, tb testing.TB, id tenancy.ID) err
 	if err != nil {
 		return err
 	}
+	client, server := ownCPU()-clientBefore, redisCPU(tb, r)-serverBefore
 	slices.Sort(took)
 	p99 := took[reads*99/100]
 	b.Set("history_p99_ms", float64(p99.Microseconds())/1000)
 	b.Note("Valkey, %d sessions of %d messages: %.1f KiB memory a session (of which 4,000 bytes text), %.0f appends of 2 messages/s (%d at once)",
 		sessions, messages, memory/1024, appends, conns)
-	b.Note("Valkey, history of %d messages: median %s, p99 %s, %.0f/s (%d at once)", messages, took[reads/2], p99, rate, readers)
+	b.Note("Valkey, history of %d messages: median %s, p99 %s, %.0f/s (%d at once), %.1f µs CPU of the client and %.1f µs of the server each",
+		messages, took[reads/2], p99, rate, readers, float64(client.Microseconds())/reads, float64(server.Microseconds())/reads)
 	return nil
 }
 
