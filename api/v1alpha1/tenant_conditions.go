@@ -95,6 +95,7 @@ const (
 	ReasonTokenExpired          = "TokenExpired"
 	ReasonWrongAccount          = "WrongAccount"
 	ReasonPermissionMissing     = "PermissionMissing"
+	ReasonPermissionNotAllowed  = "PermissionNotAllowed"
 	ReasonPermissionsComplete   = "PermissionsComplete"
 	ReasonQuotaExceeded         = "QuotaExceeded"
 	ReasonWithinQuota           = "WithinQuota"

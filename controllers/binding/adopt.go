@@ -19,7 +19,7 @@ import (
 //	neither:    make it
 func (p *pass) claim(ctx context.Context) (*verdict, error) {
 	spec := p.b.Spec
-	if spec.ExistingID == "" && spec.Name == "" || spec.Type == v1alpha1.BindingAPIToken {
+	if spec.ExistingID == "" && spec.Name == "" {
 		return nil, nil
 	}
 	if spec.Type == v1alpha1.BindingAIGateway && (spec.ExistingID == "default" || spec.Name == "default") {
@@ -101,7 +101,8 @@ func (p *pass) rival(ctx context.Context) (*verdict, error) {
 		if other.UID == p.b.UID || other.Spec.Type != p.b.Spec.Type || !p.sameAccount(other) {
 			continue
 		}
-		if has := other.Status.ID == thing || other.Status.Name == thing; has || asks(other, thing) && older(other, p.b) {
+		// One that it has replaced is removed with its time.
+		if has := other.Status.ID == thing || other.Status.Name == thing || replaced(other, thing); has || asks(other, thing) && older(other, p.b) {
 			return stall(v1alpha1.ReasonNameTaken, fmt.Sprintf("CloudflareBinding %s has %s %q; refer to that binding, or name another thing", client.ObjectKeyFromObject(other), noun(p.b), thing)), nil
 		}
 	}

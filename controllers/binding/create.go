@@ -28,15 +28,17 @@ const (
 // A generated name needs no look before: it holds the binding's UID, so that who has it
 // can only be an earlier, forgotten, attempt of this very binding.
 func (p *pass) begin(ctx context.Context) (*verdict, error) {
-	if v, err := p.claim(ctx); v != nil || err != nil {
-		return v, err
-	}
 	if p.kind() == cloudflare.APIToken {
 		return p.mint(ctx)
 	}
 	name := cloudflare.Name(p.identity(), p.kind())
 	if p.b.Spec.Name != "" {
 		name = p.b.Spec.Name
+	}
+	if replaced(p.b, name) {
+		name = p.nextName() // what has the first name is to be removed
+	} else if v, err := p.claim(ctx); v != nil || err != nil {
+		return v, err
 	}
 	want, missing, err := p.want(ctx, name)
 	if missing != nil || err != nil {

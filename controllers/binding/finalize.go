@@ -92,6 +92,9 @@ func (p *pass) openToDelete(ctx context.Context) (*verdict, error) {
 		return nil, account.ErrPaused
 	}
 	p.account = p.Metrics.counting(p.account)
+	if elsewhere := p.elsewhere(); elsewhere != "" {
+		return p.credentialsGone(elsewhere), nil
+	}
 	p.b.Status.AccountID = p.account.Account.Spec.AccountID
 	return nil, nil
 }

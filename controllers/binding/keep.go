@@ -88,6 +88,9 @@ func (p *pass) change(ctx context.Context, want cloudflare.Want, have cloudflare
 		return nil, err
 	}
 	p.memory.changed(p.b.UID, have, after, step, p.Clock.Now())
+	if p.memory.repeats(p.b.UID, step, p.Clock.Now()) {
+		return retry(v1alpha1.ReasonUpdating, fmt.Sprintf("%s %q: Cloudflare accepted a change and doesn't show it: %s; it is tried again by itself", noun(p.b), have.Name, step.Why), 0), nil
+	}
 	p.happened("Updated", "%s %q was changed: %s", noun(p.b), have.Name, step.Why)
 	return p.going(v1alpha1.ReasonUpdating, fmt.Sprintf("%s %q is being changed to what the spec says", noun(p.b), have.Name), atOnce), nil
 }
@@ -124,9 +127,15 @@ func (p *pass) lost(ctx context.Context) (*verdict, error) {
 	if v := p.dry(cloudflare.Step{Verb: cloudflare.Create, Kind: p.kind(), Name: p.b.Status.Name, Why: "it was deleted outside"}); v != nil {
 		return v, nil
 	}
+	s := &p.b.Status
+	if next := s.Next; next != nil {
+		// What was ingested since it is ready is in it, and nothing better is left.
+		p.warned("Lost", "%s %q was deleted outside; %q, which was to replace it, serves now; what wasn't ingested into both is gone", noun(p.b), s.Name, next.ID)
+		s.ID, s.Name, s.Adopted, s.Dimensions, s.Metric, s.Next = next.ID, next.ID, false, next.Dimensions, next.Metric, nil
+		return p.goOn(), nil
+	}
 	p.warned("Lost", "%s %q was deleted outside and is made again; what it held is gone", noun(p.b), p.b.Status.Name)
 	p.poll = false
-	s := &p.b.Status
 	s.ID, s.Name, s.Adopted, s.Dimensions, s.Metric, s.Token = "", "", false, 0, "", nil
 	return p.begin(ctx)
 }
@@ -140,8 +149,15 @@ func (p *pass) keepToken(ctx context.Context, want cloudflare.Want) (*verdict, e
 	if p.b.Status.Token != nil {
 		p.b.Status.Token.PolicyHash = policyHash(want.Settings.Policies)
 	}
-	if _, when := p.rotation(secret); !when.After(p.Clock.Now()) {
+	now := p.Clock.Now()
+	_, when := p.rotation(secret)
+	switch {
+	case !when.After(now) && len(p.b.Status.Old) >= mostOld:
+		return p.revokeOldest(ctx)
+	case !when.After(now):
 		return p.mint(ctx)
+	case !secret.holds(p.b.Status.ID):
+		return wait(v1alpha1.ReasonCreating, fmt.Sprintf("Secret %q doesn't hold the token any more; another is made in a moment", secretName(p.b)), when.Sub(now)), nil
 	}
 	return p.conclude(ctx)
 }
@@ -181,6 +197,10 @@ func (p *pass) removeOld(ctx context.Context) (trouble *verdict, err error) {
 		return nil, nil
 	}
 	old := s.Old[due]
+	if old.ID == s.ID { // what serves is removed by nothing but a deletion
+		s.Old = slices.Delete(s.Old, due, due+1)
+		return nil, nil
+	}
 	if p.b.Spec.Type != v1alpha1.BindingAPIToken && !deletes(p.b) {
 		s.Old = slices.Delete(s.Old, due, due+1)
 		p.happened("Retained", "%s %q, which was replaced, is left in account %s", noun(p.b), old.ID, s.AccountID)

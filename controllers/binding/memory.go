@@ -21,6 +21,14 @@ type memory struct {
 	things map[types.UID]remembered
 	// indexes that were made and that Cloudflare may not show yet.
 	indexes map[types.UID]map[index]made
+	// done are the changes that were accepted a while ago.
+	done map[types.UID]map[change]time.Time
+}
+
+// change is one that can be told from others.
+type change struct {
+	verb              cloudflare.Verb
+	id, property, why string
 }
 
 type remembered struct {
@@ -40,6 +48,9 @@ const (
 	fresh = time.Minute
 	// indexLag is how long a metadata index may take to be shown.
 	indexLag = 2 * time.Minute
+	// repeatedWithin is how soon after a change the same one shows that it had no effect,
+	// or that somebody undoes it: it may come again at most as often as a list.
+	repeatedWithin = 10 * time.Minute
 )
 
 func (m *memory) looked(uid types.UID, at time.Time) {
@@ -100,6 +111,24 @@ func (m *memory) forget(uid types.UID) {
 	delete(m.lookedAt, uid)
 	delete(m.things, uid)
 	delete(m.indexes, uid)
+	delete(m.done, uid)
+}
+
+// repeats notes a change that was accepted, and tells whether it was a while ago, too.
+func (m *memory) repeats(uid types.UID, step cloudflare.Step, now time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.done == nil {
+		m.done = map[types.UID]map[change]time.Time{}
+	}
+	if m.done[uid] == nil {
+		m.done[uid] = map[change]time.Time{}
+	}
+	maps.DeleteFunc(m.done[uid], func(_ change, at time.Time) bool { return now.Sub(at) > repeatedWithin })
+	c := change{step.Verb, step.ID, step.Property, step.Why}
+	_, again := m.done[uid][c]
+	m.done[uid][c] = now
+	return again
 }
 
 // changed notes what a step did to a thing.

@@ -151,8 +151,22 @@ func (p *pass) open(ctx context.Context) (*verdict, error) {
 	case p.account.Account.Spec.Actuation == v1alpha1.ActuationPaused:
 		return nil, account.ErrPaused
 	}
+	if elsewhere := p.elsewhere(); elsewhere != "" {
+		return stall(v1alpha1.ReasonWrongAccount, elsewhere+"; bring that account back, or make a new CloudflareBinding"), nil
+	}
 	p.b.Status.AccountID = p.account.Account.Spec.AccountID
 	return nil, nil
+}
+
+// elsewhere says that what was made lies in another account than the one that is open:
+// a CloudflareAccount was made anew under the name. What has the same id here is a
+// stranger's. It is empty if nothing is wrong.
+func (p *pass) elsewhere() string {
+	was, is := p.b.Status.AccountID, p.account.Account.Spec.AccountID
+	if was == "" || was == is || !p.pending() {
+		return ""
+	}
+	return fmt.Sprintf("%s lies in account %s, and CloudflareAccount %s stands for account %s now", p.holdings(), was, accountKey(p.b), is)
 }
 
 // do has the pass's one effect outside.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -89,6 +90,11 @@ func (p *pass) nextName() string {
 		return name[:min(len(name), 64-len(end))] + end
 	}
 	return cloudflare.Name(id, cloudflare.Vectorize)
+}
+
+// replaced tells whether a thing was replaced and is still to be removed.
+func replaced(b *v1alpha1.CloudflareBinding, id string) bool {
+	return slices.ContainsFunc(b.Status.Old, func(o v1alpha1.OldThing) bool { return o.ID == id })
 }
 
 // prepareNext makes the new index's metadata indexes, by one step at most; no verdict if

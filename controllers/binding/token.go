@@ -28,6 +28,15 @@ const (
 	defaultOverlap     = time.Hour
 )
 
+// Who may delete a token's Secret may do so in a loop; the account has room for 500
+// tokens, and its budget is everybody's.
+const (
+	// mintPause is between a token and the next, where its Secret was lost.
+	mintPause = 30 * time.Second
+	// mostOld tokens work on beside the one that serves.
+	mostOld = 3
+)
+
 // mint makes a token beside the one that serves, if there is one.
 func (p *pass) mint(ctx context.Context) (*verdict, error) {
 	nonce, err := p.nonce()
@@ -151,6 +160,21 @@ func (p *pass) deleteWorthless(ctx context.Context) (gone bool, err error) {
 	return len(found) == 1, nil
 }
 
+// revokeOldest makes room for another token, before the overlap has run.
+func (p *pass) revokeOldest(ctx context.Context) (*verdict, error) {
+	old := p.b.Status.Old[0]
+	step := cloudflare.Step{Verb: cloudflare.Delete, Kind: cloudflare.APIToken, ID: old.ID, Why: "too many were made since"}
+	if v := p.dry(step); v != nil {
+		return v, nil
+	}
+	if _, err := p.do(ctx, step); err != nil && !errors.Is(err, cloudflare.ErrNotFound) {
+		return nil, err
+	}
+	p.b.Status.Old = p.b.Status.Old[1:]
+	p.happened("Removed", "API token %q was revoked before its overlap ended: too many were made since", old.ID)
+	return p.goOn(), nil
+}
+
 // rotation is why and when the token is replaced; at once if when is past.
 func (p *pass) rotation(secret *kept) (why string, when time.Time) {
 	spec, s := p.b.Spec.APIToken, p.b.Status.Token
@@ -158,7 +182,7 @@ func (p *pass) rotation(secret *kept) (why string, when time.Time) {
 	case s == nil || s.CreatedAt == nil:
 		return "nothing is known of the one before", time.Time{}
 	case !secret.holds(p.b.Status.ID):
-		return fmt.Sprintf("Secret %q doesn't hold it any more", secretName(p.b)), time.Time{}
+		return fmt.Sprintf("Secret %q doesn't hold it any more", secretName(p.b)), s.CreatedAt.Add(mintPause)
 	case spec.Revision > s.Revision:
 		return "spec.apiToken.revision was raised", time.Time{}
 	}

@@ -137,6 +137,11 @@ func (p *pass) policies(ctx context.Context) ([]cloudflare.Policy, *verdict, err
 	if spec == nil {
 		return nil, stall(v1alpha1.ReasonRefusedByAPI, "spec.apiToken is required with type APIToken: it names the permissions"), nil
 	}
+	if refused := p.notAllowed(spec.Permissions); len(refused) > 0 {
+		return nil, stall(v1alpha1.ReasonPermissionNotAllowed, fmt.Sprintf(
+			"spec.apiToken.permissions: %s is more than a Tenant's token may do, and reaches the whole of CloudflareAccount %s; leave it out, or have who owns the account make the token in namespace %q",
+			quoted(refused), accountKey(p.b), p.account.Account.Namespace)), nil
+	}
 	var policies []cloudflare.Policy
 	if len(spec.Permissions) > 0 { // else it is for buckets alone
 		policies = append(policies, cloudflare.Policy{Permissions: slices.Sorted(slices.Values(spec.Permissions))})
@@ -162,6 +167,18 @@ func (p *pass) policies(ctx context.Context) ([]cloudflare.Policy, *verdict, err
 	}
 	return policies, nil, nil
 }
+
+// notAllowed are the permissions that only who owns the account may give: who may write a
+// binding in another namespace would be root of the account otherwise.
+func (p *pass) notAllowed(permissions []string) []string {
+	if p.b.Namespace == p.account.Account.Namespace {
+		return nil
+	}
+	allowed := resources.TokenPermissions()
+	return slices.DeleteFunc(slices.Sorted(slices.Values(permissions)), func(name string) bool { return slices.Contains(allowed, name) })
+}
+
+func quoted(names []string) string { return `"` + strings.Join(names, `", "`) + `"` }
 
 // policyHash tells policies apart.
 func policyHash(policies []cloudflare.Policy) string {

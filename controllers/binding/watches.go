@@ -108,7 +108,8 @@ func (r *Reconciler) fromAccount(ctx context.Context, object client.Object) []re
 // awake can't return an error: a missed event is made up for by the next look.
 func (r *Reconciler) awake(ctx context.Context, wanted func(*v1alpha1.CloudflareBinding) bool, opts ...client.ListOption) []reconcile.Request {
 	var list v1alpha1.CloudflareBindingList
-	if err := r.Client.List(ctx, &list, opts...); err != nil {
+	// Not copied: there may be thousands, and they are only looked at.
+	if err := r.Client.List(ctx, &list, append(opts, client.UnsafeDisableDeepCopy)...); err != nil {
 		log.FromContext(ctx).Error(err, "finding the bindings to wake")
 	}
 	var out []reconcile.Request

@@ -166,10 +166,23 @@ var permissions = map[v1alpha1.BindingRole][]string{
 	v1alpha1.RoleConfigExport: {"Workers KV Storage Write"},
 }
 
+// callsModels are the permissions of who calls Workers AI.
+var callsModels = []string{"AI Gateway Run", "Workers AI Read"}
+
+// TokenPermissions are all that a Tenant's token may ever have, sorted.
+func TokenPermissions() []string {
+	all := slices.Clone(callsModels)
+	for _, more := range permissions {
+		all = append(all, more...)
+	}
+	slices.Sort(all)
+	return all
+}
+
 func tokenSettings(t *v1alpha1.Tenant, uses []Use) *v1alpha1.APITokenSettings {
 	out := &v1alpha1.APITokenSettings{}
 	if t.Spec.Upstream.Type == v1alpha1.UpstreamWorkersAI {
-		out.Permissions = []string{"AI Gateway Run", "Workers AI Read"}
+		out.Permissions = slices.Clone(callsModels)
 	}
 	for _, u := range uses {
 		out.Permissions = append(out.Permissions, permissions[u.Role]...)
