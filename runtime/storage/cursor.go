@@ -90,6 +90,34 @@ func ParseDumpPosition(t tenancy.ID, position string) ([]byte, error) {
 	return place, nil
 }
 
+// DumpFrom calls the parts of a dump in their order, from the part on that a position of
+// PartPosition names. That one begins behind the place, the others with no place.
+func DumpFrom(t tenancy.ID, position string, parts ...func(place []byte) error) error {
+	first, place := 0, []byte(nil)
+	if position != "" {
+		b, err := ParseDumpPosition(t, position)
+		if err != nil {
+			return err
+		}
+		if len(b) == 0 || int(b[0]) >= len(parts) {
+			return ErrBadCursor
+		}
+		first, place = int(b[0]), b[1:]
+	}
+	for _, give := range parts[first:] {
+		if err := give(place); err != nil {
+			return err
+		}
+		place = nil
+	}
+	return nil
+}
+
+// PartPosition is the position behind a place in a part, which are counted from 0.
+func PartPosition(t tenancy.ID, part byte, place []byte) string {
+	return DumpPosition(t, append([]byte{part}, place...))
+}
+
 func cutCursor(cursor string) (place, mark []byte, err error) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
 	if err != nil || len(b) < cursorMark {

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/crispy-enigma/crispy-enigma/runtime/tenancy"
@@ -63,6 +64,14 @@ type Reservation struct {
 	// Limits and Amounts are what was reserved, Amounts[i] in Limits[i].
 	Limits  []Limit
 	Amounts []int64
+}
+
+// CheckAmounts is ErrBadAmount unless there is one amount a limit, and none below 0.
+func CheckAmounts(limits []Limit, amounts []int64) error {
+	if len(limits) != len(amounts) || slices.ContainsFunc(amounts, func(a int64) bool { return a < 0 }) {
+		return ErrBadAmount
+	}
+	return nil
 }
 
 // Budgets keeps counters that are never overdrawn by concurrent callers.

@@ -40,6 +40,16 @@ func (r Record) Validate() error {
 	return nil
 }
 
+// ValidateAll refuses records if one of them is to be refused.
+func ValidateAll(records []Record) error {
+	for _, r := range records {
+		if err := r.Validate(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (s *SessionRecord) whole() bool {
 	for i := 1; i < len(s.Messages); i++ {
 		if s.Messages[i].At.UnixMilli() <= s.Messages[i-1].At.UnixMilli() {

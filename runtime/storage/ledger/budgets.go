@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"cmp"
+	"errors"
 	"math"
 	"slices"
 	"sync"
@@ -64,8 +65,8 @@ func NewBudgets(now func() time.Time, track bool) *Budgets {
 
 // Reserve is storage.Budgets.Reserve.
 func (b *Budgets) Reserve(t tenancy.ID, limits []storage.Limit, amounts []int64) (storage.Reservation, error) {
-	if !valid(limits, amounts) {
-		return storage.Reservation{}, storage.ErrBadAmount
+	if err := storage.CheckAmounts(limits, amounts); err != nil {
+		return storage.Reservation{}, err
 	}
 	book := b.tenants.of(t.Identity())
 	book.mu.Lock()
@@ -93,8 +94,8 @@ func (b *Budgets) Reserve(t tenancy.ID, limits []storage.Limit, amounts []int64)
 
 // Settle is storage.Budgets.Settle.
 func (b *Budgets) Settle(t tenancy.ID, r storage.Reservation, used []int64) error {
-	if !valid(r.Limits, r.Amounts) || !valid(r.Limits, used) {
-		return storage.ErrBadAmount
+	if err := errors.Join(storage.CheckAmounts(r.Limits, r.Amounts), storage.CheckAmounts(r.Limits, used)); err != nil {
+		return err
 	}
 	book := b.tenants.of(t.Identity())
 	book.mu.Lock()
@@ -125,10 +126,6 @@ func (b *Budgets) Spent(t tenancy.ID, names []string) (used, reserved []int64) {
 		}
 	}
 	return used, reserved
-}
-
-func valid(limits []storage.Limit, amounts []int64) bool {
-	return len(limits) == len(amounts) && !slices.ContainsFunc(amounts, func(a int64) bool { return a < 0 })
 }
 
 // add never wraps: what can't be counted stays at the most that can.

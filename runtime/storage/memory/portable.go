@@ -34,35 +34,15 @@ func (p portable) Dump(ctx context.Context, t tenancy.ID, from string, yield fun
 	if err := admit(ctx, t); err != nil {
 		return err
 	}
-	part, place := partSessions, []byte(nil)
-	if from != "" {
-		b, err := storage.ParseDumpPosition(t, from)
-		if err != nil {
-			return err
-		}
-		if len(b) == 0 || b[0] > partAudit {
-			return storage.ErrBadCursor
-		}
-		part, place = int(b[0]), b[1:]
-	}
 	d := &dump{p.s, ctx, t, yield}
-	for i, give := range []func([]byte) error{d.sessions, d.budgets, d.usage, d.audit} {
-		if i < part {
-			continue
-		}
-		if err := give(place); err != nil {
-			return err
-		}
-		place = nil
-	}
-	return nil
+	return storage.DumpFrom(t, from, d.sessions, d.budgets, d.usage, d.audit)
 }
 
 func (d *dump) give(r storage.Record, part byte, place []byte) error {
 	if err := d.ctx.Err(); err != nil {
 		return err
 	}
-	return d.yield(r, storage.DumpPosition(d.t, append([]byte{part}, place...)))
+	return d.yield(r, storage.PartPosition(d.t, part, place))
 }
 
 // number is the place after a record with a number; 0 is the beginning.
@@ -126,10 +106,8 @@ func (p portable) Load(ctx context.Context, t tenancy.ID, records []storage.Reco
 	if err := admit(ctx, t); err != nil {
 		return err
 	}
-	for _, r := range records {
-		if err := r.Validate(); err != nil {
-			return err
-		}
+	if err := storage.ValidateAll(records); err != nil {
+		return err
 	}
 	for _, r := range records {
 		switch {

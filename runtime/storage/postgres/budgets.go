@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"math"
 	"slices"
 
@@ -12,10 +13,6 @@ import (
 )
 
 type budgets struct{ s *Store }
-
-func valid(limits []storage.Limit, amounts []int64) bool {
-	return len(limits) == len(amounts) && !slices.ContainsFunc(amounts, func(a int64) bool { return a < 0 })
-}
 
 // columns are limits as arrays. A budget without a bound is bounded by what can be counted.
 func columns(limits []storage.Limit) (names [][]byte, mosts, untils []int64) {
@@ -33,8 +30,8 @@ func (b budgets) Reserve(ctx context.Context, t tenancy.ID, limits []storage.Lim
 	if err := b.s.admit(ctx, t); err != nil {
 		return storage.Reservation{}, err
 	}
-	if !valid(limits, amounts) {
-		return storage.Reservation{}, storage.ErrBadAmount
+	if err := storage.CheckAmounts(limits, amounts); err != nil {
+		return storage.Reservation{}, err
 	}
 	if len(limits) == 0 {
 		return storage.Reservation{}, nil
@@ -62,8 +59,8 @@ func (b budgets) Settle(ctx context.Context, t tenancy.ID, r storage.Reservation
 	if err := b.s.admitOwed(t); err != nil {
 		return err
 	}
-	if !valid(r.Limits, r.Amounts) || !valid(r.Limits, used) {
-		return storage.ErrBadAmount
+	if err := errors.Join(storage.CheckAmounts(r.Limits, r.Amounts), storage.CheckAmounts(r.Limits, used)); err != nil {
+		return err
 	}
 	if len(used) == 0 {
 		return nil

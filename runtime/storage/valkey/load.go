@@ -28,10 +28,8 @@ func (p portable) Load(ctx context.Context, t tenancy.ID, records []storage.Reco
 	if err := p.s.admit(ctx, t); err != nil {
 		return err
 	}
-	for _, r := range records {
-		if err := r.Validate(); err != nil {
-			return err
-		}
+	if err := storage.ValidateAll(records); err != nil {
+		return err
 	}
 	if len(records) == 0 {
 		return nil

@@ -41,40 +41,20 @@ func (p portable) Dump(ctx context.Context, t tenancy.ID, from string, yield fun
 	if err := p.s.admit(ctx, t); err != nil {
 		return err
 	}
-	first, place := partSessions, ""
-	if from != "" {
-		b, err := storage.ParseDumpPosition(t, from)
-		if err != nil {
-			return err
-		}
-		if len(b) == 0 || b[0] > partAudit {
-			return storage.ErrBadCursor
-		}
-		first, place = int(b[0]), string(b[1:])
-	}
 	d := &dump{p.s, ctx, t, p.s.namesOf(t), yield}
-	for i, give := range []func(string) error{d.sessions, d.budgets, d.usage, d.audit} {
-		if i < first {
-			continue
-		}
-		if err := give(place); err != nil {
-			return err
-		}
-		place = ""
-	}
-	return nil
+	return storage.DumpFrom(t, from, d.sessions, d.budgets, d.usage, d.audit)
 }
 
 func (d *dump) give(r storage.Record, part byte, place string) error {
 	if err := d.ctx.Err(); err != nil {
 		return err
 	}
-	return d.yield(r, storage.DumpPosition(d.t, append([]byte{part}, place...)))
+	return d.yield(r, storage.PartPosition(d.t, part, []byte(place)))
 }
 
 // sessions go by their names: a place is one.
-func (d *dump) sessions(place string) error {
-	for {
+func (d *dump) sessions(begin []byte) error {
+	for place := string(begin); ; {
 		from := "-"
 		if place != "" {
 			from = "(" + place
@@ -128,7 +108,8 @@ func (d *dump) whole(f stored) (stored, error) {
 }
 
 // budgets go by their names, a hundred at a time.
-func (d *dump) budgets(place string) error {
+func (d *dump) budgets(begin []byte) error {
+	place := string(begin)
 	names, err := d.s.budgetNames(d.ctx, d.n)
 	if err != nil {
 		return err
@@ -156,8 +137,8 @@ func (d *dump) budgets(place string) error {
 	return nil
 }
 
-func (d *dump) usage(place string) error {
-	after, resumed := ledger.ParseBucketPlace([]byte(place))
+func (d *dump) usage(begin []byte) error {
+	after, resumed := ledger.ParseBucketPlace(begin)
 	from := "-inf"
 	if resumed {
 		from = hourOf(after.Minute)
@@ -185,10 +166,10 @@ func (d *dump) usage(place string) error {
 }
 
 // audit goes by time and number, oldest first: a place is both.
-func (d *dump) audit(place string) error {
+func (d *dump) audit(begin []byte) error {
 	key := d.n.audit()[0]
 	from, last := "-inf", ""
-	if len(place) == 16 {
+	if place := string(begin); len(place) == 16 {
 		from, last = strconv.FormatInt(number(place), 10), place
 	}
 	for skip := 0; ; {
