@@ -27,9 +27,12 @@ import (
 	"github.com/crispy-enigma/crispy-enigma/runtime/tenancy"
 )
 
-// The shared PostgreSQL server ends with the process.
+// The shared PostgreSQL server ends with the process, and so do the ends of connections
+// that a proxy swallowed.
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/crispy-enigma/crispy-enigma/hack/servers.(*PostgresServer).run.func1"))
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreAnyFunction("github.com/crispy-enigma/crispy-enigma/hack/servers.(*PostgresServer).run.func1"),
+		goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*NoopToxic).Pipe"))
 }
 
 // Keys of the test tenant. All hold "canary", as do the messages: no log and no

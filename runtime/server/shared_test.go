@@ -192,6 +192,53 @@ func TestTheStoreIsAwayForAWhile(t *testing.T) {
 	})
 }
 
+// The way to the store swallows everything: requests are answered all the same, soon,
+// then at once, and work again when it is mended.
+func TestTheStoreSaysNothing(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, s *stateServer) {
+		b := newBed(t, aifake.New(t, aifake.Says("c4nary")), s.setup(limited))
+		b.answered()
+		paid := len(b.up.Ledger())
+		if _, err := s.Toxics.AddToxicJson(strings.NewReader(`{"name":"hole","type":"timeout","stream":"upstream","attributes":{"timeout":0}}`)); err != nil {
+			t.Fatal(err)
+		}
+		var slowest atomic.Int64
+		var wg sync.WaitGroup
+		for i := range 8 {
+			wg.Go(func() {
+				began := time.Now()
+				a := b.do(chat("c4nary", "stream", i%2 == 0, "sessionId", sessionOf(i)))
+				if a.status != 503 || a.code() != "unavailable" || a.header.Get("Retry-After") == "" {
+					t.Errorf("%d %s", a.status, a.body)
+				}
+				for took := int64(time.Since(began)); ; {
+					if was := slowest.Load(); took <= was || slowest.CompareAndSwap(was, took) {
+						break
+					}
+				}
+			})
+		}
+		wg.Wait()
+		b.away()
+		began := time.Now()
+		for range 20 {
+			if a := b.do(chat("c4nary", "stream", false)); a.status != 503 {
+				t.Errorf("%d %s", a.status, a.body)
+			}
+		}
+		refused := time.Since(began)
+		if len(b.up.Ledger()) != paid {
+			t.Error("calls were paid for that could not be kept")
+		}
+		s.Toxics.ResetToxics(t.Context())
+		t.Logf("the slowest answer took %v, 20 refusals after that %v; answered %v after the way was mended", time.Duration(slowest.Load()), refused, b.answered())
+		if time.Duration(slowest.Load()) > 8*time.Second || refused > 2*time.Second {
+			t.Error("requests were held up")
+		}
+	})
+}
+
 // A server starts, and is ready, though its store isn't there.
 func TestTheStoreIsAwayAtTheStart(t *testing.T) {
 	t.Parallel()
