@@ -1,6 +1,7 @@
 package valkey_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -156,4 +157,26 @@ func TestAuditOfOneMoment(t *testing.T) {
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
+}
+
+// TestAnOpenThatIsGivenUpKeepsNoConnection.
+func TestAnOpenThatIsGivenUpKeepsNoConnection(t *testing.T) {
+	t.Parallel()
+	r, id := servers.Redis(t, servers.RedisOptions{}), tenant(t, "owner/acme")
+	user := login(t, r, id)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 3 {
+		if _, err := valkey.Open(ctx, valkey.Options{URL: r.URL(user, password)}); !errors.Is(err, context.Canceled) {
+			t.Fatalf("got %v", err)
+		}
+	}
+	soon(t, "its connections to end", 2*time.Second, func() bool {
+		m := r.Do(t, "CLIENT", "LIST")
+		clients, err := m.ToString()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return !strings.Contains(clients, "user="+user)
+	})
 }

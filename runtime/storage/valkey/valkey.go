@@ -46,11 +46,11 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	s := &Store{logger: o.Logger, link: newLink(options, o.Logger)}
 	s.link.connect()
+	go s.link.keep()
 	if err := ctx.Err(); err != nil {
 		s.link.end()
 		return nil, fmt.Errorf("opening the state server: %w", err)
 	}
-	go s.link.keep()
 	return s, nil
 }
 
