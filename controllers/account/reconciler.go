@@ -132,21 +132,13 @@ type verdict struct {
 // credentials verifies the token. next is when to look again.
 func (r *Reconciler) credentials(ctx context.Context, a *v1alpha1.CloudflareAccount) (v *verdict, next time.Duration, err error) {
 	found, err := r.Accounts.verify(ctx, a)
-	var problem *Problem
-	var failed *cloudflare.Error
-	switch {
-	case errors.As(err, &problem):
-		// Heals by itself once the Secret is there, and is read often until then.
-		a.Marks().False(v1alpha1.ConditionCredentialsReady, problem.Reason, problem.Message)
-		return &verdict{reason: problem.Reason, message: problem.Message}, problem.After, nil
-	case errors.As(err, &failed):
-		return unverified(a, failed), max(failed.After, unsure), nil
-	case err != nil:
-		return nil, 0, err
-	case found.problem != nil:
-		a.Marks().False(v1alpha1.ConditionCredentialsReady, found.problem.Reason, found.problem.Message)
+	if err != nil {
+		return unverified(a, err)
+	}
+	if p := found.problem; p != nil {
+		a.Marks().False(v1alpha1.ConditionCredentialsReady, p.Reason, p.Message)
 		// The Secret is read often, Cloudflare asked seldom.
-		return &verdict{stalled: true, reason: found.problem.Reason, message: found.problem.Message}, refusedSecret, nil
+		return &verdict{stalled: true, reason: p.Reason, message: p.Message}, refusedSecret, nil
 	}
 	markVerified(a, found)
 	return nil, min(settled, max(found.at.Add(verifyEvery).Sub(r.Clock.Now()), time.Second)), nil
@@ -169,9 +161,25 @@ func markVerified(a *v1alpha1.CloudflareAccount, v verification) {
 	a.Marks().True(v1alpha1.ConditionCredentialsReady, v1alpha1.ReasonTokenVerified, message)
 }
 
-// unverified tells of a question that had no answer. A token that was good before is
-// taken for good.
-func unverified(a *v1alpha1.CloudflareAccount, failed *cloudflare.Error) *verdict {
+// unverified tells why a token isn't verified: a person must bring it, or the question had
+// no answer. An error that is neither is given back.
+func unverified(a *v1alpha1.CloudflareAccount, err error) (*verdict, time.Duration, error) {
+	var problem *Problem
+	var failed *cloudflare.Error
+	switch {
+	case errors.As(err, &problem):
+		// Heals by itself once the Secret is there, and is read often until then.
+		a.Marks().False(v1alpha1.ConditionCredentialsReady, problem.Reason, problem.Message)
+		return &verdict{reason: problem.Reason, message: problem.Message}, problem.After, nil
+	case errors.As(err, &failed):
+		return unanswered(a, failed), max(failed.After, unsure), nil
+	}
+	return nil, 0, err
+}
+
+// unanswered tells of a question that had no answer. A token that was good before is taken
+// for good.
+func unanswered(a *v1alpha1.CloudflareAccount, failed *cloudflare.Error) *verdict {
 	if c := a.Marks().Get(v1alpha1.ConditionCredentialsReady); c != nil && c.Status == metav1.ConditionTrue && c.ObservedGeneration == a.Generation {
 		return nil
 	}
