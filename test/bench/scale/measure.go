@@ -56,7 +56,8 @@ func (w *world) measureCreation(ctx context.Context, p *process, r *figures.Resu
 			return err
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("%d of %d things and metadata indexes were made within %s; waiting: %s; %v", made, want, time.Since(from).Round(time.Second), waiting, w.cloud.complain())
+			return errors.Join(w.cloud.complain(), fmt.Errorf("%d of %d things and metadata indexes were made within %s; waiting: %s",
+				made, want, time.Since(from).Round(time.Second), waiting))
 		}
 	}
 	wall := time.Since(from)

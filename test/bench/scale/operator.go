@@ -59,12 +59,11 @@ func (p *process) stop() error {
 		return err
 	}
 	select {
-	case <-p.done:
-		return nil
+	case err := <-p.done:
+		return err
 	case <-time.After(30 * time.Second):
 		_ = p.cmd.Process.Kill()
-		<-p.done
-		return errors.New("the operator didn't end within 30 s of SIGTERM")
+		return errors.Join(<-p.done, errors.New("the operator didn't end within 30 s of SIGTERM"))
 	}
 }
 
