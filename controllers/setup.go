@@ -212,7 +212,7 @@ func Setup(ctx context.Context, mgr manager.Manager, o Options) error {
 		Namespaces: o.Namespaces,
 		ClassFile:  o.Class,
 		Metrics:    metrics,
-		States:     &statestore.Pool{},
+		States:     &statestore.Pool{Rest: statestore.Rest},
 	}
 	if err := r.SetupWithManager(mgr, controller.Options{}, secrets...); err != nil {
 		return fmt.Errorf("setting up the tenant controller: %w", err)

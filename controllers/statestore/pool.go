@@ -1,7 +1,9 @@
 package statestore
 
 import (
+	"context"
 	"crypto/sha256"
+	"errors"
 	"sync"
 	"time"
 )
@@ -9,15 +11,45 @@ import (
 // idle is how long a server that nobody asks for keeps its connections.
 const idle = 10 * time.Minute
 
+// Rest is a good Pool.Rest: short beside how often a Tenant is looked at.
+const Rest = 5 * time.Second
+
 // Pool opens every server once. The zero value is ready to use.
 type Pool struct {
+	// Rest is how long a server that didn't answer lets nobody in without being asked: all
+	// its tenants would wait for it, one after the other. 0 asks each time.
+	Rest time.Duration
+
 	mu   sync.Mutex
 	open map[[sha256.Size]byte]*opened
 }
 
 type opened struct {
 	Server
+	rest  time.Duration
 	asked time.Time
+
+	mu    sync.Mutex
+	away  error
+	since time.Time
+}
+
+// Admit implements Server.
+func (o *opened) Admit(ctx context.Context, tag string, l Login) error {
+	o.mu.Lock()
+	away, since := o.away, o.since
+	o.mu.Unlock()
+	if away != nil && time.Since(since) < o.rest {
+		return away
+	}
+	err := o.Server.Admit(ctx, tag, l)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var answer *Error
+	if o.away = nil; errors.As(err, &answer) && answer.Away {
+		o.away, o.since = err, time.Now()
+	}
+	return err
 }
 
 // Open gives the server of an address; it makes no connection yet. With own the login is a
@@ -54,8 +86,9 @@ func (p *Pool) Open(a *Address, own bool) (Server, error) {
 	if p.open == nil {
 		p.open = map[[sha256.Size]byte]*opened{}
 	}
-	p.open[key] = &opened{s, now}
-	return s, nil
+	o := &opened{Server: s, rest: p.Rest, asked: now}
+	p.open[key] = o
+	return o, nil
 }
 
 // Close lets go of all connections.

@@ -71,8 +71,6 @@ func (p *postgres) Admit(ctx context.Context, tag string, l Login) error {
 	if err != nil {
 		return err
 	}
-	p.roles.Lock()
-	defer p.roles.Unlock()
 	if err := p.prepare(ctx); err != nil {
 		return err
 	}
@@ -80,6 +78,8 @@ func (p *postgres) Admit(ctx context.Context, tag string, l Login) error {
 	if err != nil {
 		return err
 	}
+	p.roles.Lock()
+	defer p.roles.Unlock()
 	if limit, there := limits[user]; l.Renew || !there || limit != l.Connections {
 		if err := p.make(ctx, tag, l); err != nil {
 			return err
@@ -113,6 +113,11 @@ func (p *postgres) make(ctx context.Context, tag string, l Login) error {
 
 // prepare brings the schema to this build's version, once.
 func (p *postgres) prepare(ctx context.Context) error {
+	if p.ready.Load() {
+		return nil
+	}
+	p.roles.Lock()
+	defer p.roles.Unlock()
 	if p.ready.Load() {
 		return nil
 	}
@@ -161,14 +166,7 @@ func (p *postgres) Erase(ctx context.Context, tag string) (more bool, err error)
 	if p.own {
 		_, script, _ = strings.Cut(script, ";") // it has no role of its own to take on
 	} else {
-		p.roles.Lock()
-		role, err := statestore.PostgresTenant(tag)
-		if err == nil {
-			// A login that was removed, by whomever, leaves its data behind.
-			err = errors.Join(p.prepare(ctx), p.change(ctx, role))
-		}
-		p.roles.Unlock()
-		if err != nil {
+		if err := p.takeRole(ctx, tag); err != nil {
 			return false, err
 		}
 	}
@@ -189,6 +187,21 @@ func (p *postgres) Erase(ctx context.Context, tag string) (more bool, err error)
 		}
 	}
 	return true, nil
+}
+
+// takeRole makes the role with whose rights a tenant's data is erased: a login that was
+// removed, by whomever, leaves its data behind.
+func (p *postgres) takeRole(ctx context.Context, tag string) error {
+	role, err := statestore.PostgresTenant(tag)
+	if err != nil {
+		return err
+	}
+	if err := p.prepare(ctx); err != nil {
+		return err
+	}
+	p.roles.Lock()
+	defer p.roles.Unlock()
+	return p.change(ctx, role)
 }
 
 // change runs scripts that are about roles, and again those that met another's.

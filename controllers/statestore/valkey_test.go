@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/valkey-io/valkey-go"
 
@@ -270,5 +271,37 @@ func TestErrorsHoldNoSecret(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "c4nary") || strings.Contains(err.Error(), statestore.DigestOf(newPassword)) {
 			t.Errorf("%q, want something with %q", err, want)
 		}
+	}
+}
+
+// The many tenants of a server that is away don't each wait for it.
+func TestAServerThatIsAwayIsLeftAloneForAWhile(t *testing.T) {
+	t.Parallel()
+	r := servers.Redis(t, servers.RedisOptions{})
+	a, err := statestore.Parse(statestore.Valkey, r.URL("default", servers.RedisAdmin), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := &statestore.Pool{Rest: time.Hour}
+	t.Cleanup(pool.Close)
+	login := statestore.Login{Slot: "a", Password: oldPassword, Connections: 1, Renew: true}
+	try := func(tag string) error {
+		s, err := pool.Open(a, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.Admit(t.Context(), tag, login)
+	}
+	r.Stop()
+	first := try(acme)
+	r.Start(t)
+	if second := try(other); first == nil || !errors.Is(second, first) {
+		t.Errorf("after %v it was asked again: %v", first, second)
+	}
+	patient := &statestore.Pool{}
+	t.Cleanup(patient.Close)
+	pool = patient
+	if err := try(other); err != nil {
+		t.Errorf("it is back: %v", err)
 	}
 }
