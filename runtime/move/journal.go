@@ -93,9 +93,13 @@ func sync(dir string) error {
 // Reopened tells that the file in dir is in use again: what it holds from now on wasn't
 // moved, whatever was before.
 func Reopened(dir string) error {
-	err := os.Remove(filepath.Join(dir, journalFile))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("removing the journal of a move: %w", err)
+	path := filepath.Join(dir, journalFile)
+	// A volume that can't be written has mostly none.
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err := os.Remove(path); err != nil {
+		return fmt.Errorf("removing the journal of a move, which would keep what is written from now on from being moved: %w", err)
 	}
 	return nil
 }
