@@ -59,8 +59,8 @@ const (
 	// lateness is how old usage may be that is still to come: of streams that end, and of
 	// a store that was away.
 	lateness = time.Hour
-	// catchUp is how much usage is read from the store at once.
-	catchUp = 24 * time.Hour
+	// lastCopy is how long a process that stops waits for D1.
+	lastCopy = 5 * time.Second
 	// D1 takes 100 parameters a statement; a row has nine besides tenant and source.
 	rowsPerStatement = 10
 	statements       = 100
@@ -98,16 +98,6 @@ func (l *Ledger) Run(ctx context.Context) {
 	defer ticker.Stop()
 	failing := false
 	for {
-		select {
-		case <-ctx.Done():
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-			defer cancel()
-			if err := l.Step(last); err != nil {
-				l.o.Logger.Warn("the last usage isn't in the ledger", "tenant", l.o.Tenant.String(), "error", err)
-			}
-			return
-		case <-ticker.C:
-		}
 		switch err := l.Step(ctx); {
 		case ctx.Err() != nil:
 		case err != nil && !failing:
@@ -116,6 +106,16 @@ func (l *Ledger) Run(ctx context.Context) {
 		case err == nil && failing:
 			l.o.Logger.Info("usage is copied to the ledger again", "tenant", l.o.Tenant.String())
 			failing = false
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastCopy)
+			defer cancel()
+			if err := l.Step(last); err != nil {
+				l.o.Logger.Warn("the last usage isn't in the ledger", "tenant", l.o.Tenant.String(), "error", err)
+			}
+			return
 		}
 	}
 }
@@ -132,11 +132,7 @@ func (l *Ledger) Step(ctx context.Context) error {
 		l.o.Logger.Warn("usage was dropped before it was copied to the ledger", "tenant", l.o.Tenant.String(), "from", from, "to", oldest)
 		from = oldest.Truncate(time.Minute)
 	}
-	to := now.Add(time.Minute)
-	if soon := from.Add(lateness + catchUp); soon.Before(to) {
-		to = soon
-	}
-	buckets, err := l.o.Usage.Sum(ctx, l.o.Tenant, from, to)
+	buckets, err := l.o.Usage.Sum(ctx, l.o.Tenant, from, now.Add(time.Minute))
 	if err != nil {
 		return fmt.Errorf("reading usage for the ledger: %w", err)
 	}
@@ -150,9 +146,6 @@ func (l *Ledger) Step(ctx context.Context) error {
 		}
 	}
 	through := now
-	if to.Before(now) {
-		through = to
-	}
 	if rest != nil {
 		through = rest.Minute
 	}

@@ -137,6 +137,9 @@ func objectsKeys(t rapid.TB, o storage.Objects) {
 			if len(page) == 0 {
 				break
 			}
+			if page[0] <= after {
+				t.Fatalf("after %q comes %q", after, page[0])
+			}
 			got = append(got, page...)
 		}
 		same(t, fmt.Sprint("by ", limit), got, want)
