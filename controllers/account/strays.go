@@ -89,10 +89,12 @@ func (r *Reconciler) deleteStray(ctx context.Context, a *v1alpha1.CloudflareAcco
 func (d *Directory) suspects(key client.ObjectKey, ownerID string, now time.Time) []cloudflare.Thing {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	l := d.entry(key).lists[cloudflare.APIToken]
+	e := d.entry(key)
+	l := e.lists[cloudflare.APIToken]
 	if l == nil {
 		return nil
 	}
+	inUse := e.verified.token.ID // whoever made it, and whatever it is called
 	var out []cloudflare.Thing
 	for _, id := range slices.Sorted(maps.Keys(l.Things)) {
 		t := l.Things[id]
@@ -100,7 +102,7 @@ func (d *Directory) suspects(key client.ObjectKey, ownerID string, now time.Time
 		if born.IsZero() {
 			born = l.firstSeen[id]
 		}
-		if cloudflare.OwnedBy(t.Name, ownerID) && now.Sub(born) >= strayGrace {
+		if id != inUse && cloudflare.OwnedBy(t.Name, ownerID) && now.Sub(born) >= strayGrace {
 			out = append(out, t)
 		}
 	}

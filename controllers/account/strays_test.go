@@ -92,6 +92,14 @@ var _ = Describe("API tokens that carry our mark and that no binding knows", fun
 		Expect(w.events.Reasons("cf")).NotTo(ContainElement("StrayTokenDeleted"))
 	})
 
+	It("are left where the operator itself calls with one", func(ctx SpecContext) {
+		w.newBinding(ctx, v1alpha1.BindingAPIToken, "t", "x")
+		w.pass(ctx, a)
+		w.cloud.Plant(cloudflare.Thing{Kind: cloudflare.APIToken, ID: a.Status.TokenID, Name: ours + "operator"})
+		sweep(ctx)
+		Expect(tokens()).To(Equal([]string{ours + "operator"}))
+	})
+
 	DescribeTable("are left alone by who can't know or mayn't act",
 		func(ctx SpecContext, prepare func(context.Context)) {
 			w.newBinding(ctx, v1alpha1.BindingAPIToken, "t", "x")
