@@ -93,6 +93,7 @@ var bindingRules = []rule{
 	{binding("AIGateway", "aiGateway: {rateLimit: {requests: 1}}"), binding("AIGateway", "aiGateway: {rateLimit: {requests: 0}}"), "spec.aiGateway.rateLimit.requests", "should be greater than or equal to 1"},
 	{apiToken(""), binding("APIToken", "apiToken: {permissions: []}"), "spec.apiToken", "spec.apiToken lets the token do nothing; name permissions or buckets"},
 	{binding("APIToken", "apiToken: {buckets: [b]}"), binding("APIToken", "apiToken: {}"), "spec.apiToken", "lets the token do nothing"},
+	{binding("APIToken", "name: handed-over, deletionPolicy: Retain, apiToken: {permissions: [x]}"), binding("APIToken", "deletionPolicy: Retain, apiToken: {permissions: [x]}"), "spec", "spec.deletionPolicy: Retain of type APIToken needs spec.name"},
 	{apiToken("secretName: a.b"), apiToken("secretName: A"), "spec.apiToken.secretName", "spec.apiToken.secretName must be the name of a Secret"},
 	{apiToken("revision: 2"), apiToken("revision: 0"), "spec.apiToken.revision", "should be greater than or equal to 1"},
 	{apiToken("rotateAfter: 1h"), apiToken("rotateAfter: 59m"), "spec.apiToken.rotateAfter", "spec.apiToken.rotateAfter must be from 1h to 8760h"},

@@ -77,6 +77,7 @@ const (
 // +kubebuilder:validation:XValidation:rule="!has(self.existingID) || self.adoption != 'Never'",message="spec.existingID adopts a thing that exists; set spec.adoption to IfOwned or, for one that this operator didn't make, Force"
 // +kubebuilder:validation:XValidation:rule="self.type != 'APIToken' || !has(self.existingID)",message="spec.existingID isn't for type APIToken: Cloudflare shows a token's value once, to who makes it; leave it out"
 // +kubebuilder:validation:XValidation:rule="self.type != 'APIToken' || has(self.apiToken)",message="spec.apiToken is required with type APIToken: it names the permissions"
+// +kubebuilder:validation:XValidation:rule="self.type != 'APIToken' || !has(self.deletionPolicy) || self.deletionPolicy == 'Delete' || has(self.name)",message="spec.deletionPolicy: Retain of type APIToken needs spec.name: a token of a generated name that no CloudflareBinding knows is taken for a stray and revoked"
 // +kubebuilder:validation:XValidation:rule="self.type != 'Vectorize' || has(self.vectorize)",message="spec.vectorize is required with type Vectorize: it names the dimensions"
 // +kubebuilder:validation:XValidation:rule="(!has(self.kv) || self.type == 'KV') && (!has(self.d1) || self.type == 'D1') && (!has(self.r2) || self.type == 'R2') && (!has(self.vectorize) || self.type == 'Vectorize') && (!has(self.aiGateway) || self.type == 'AIGateway') && (!has(self.apiToken) || self.type == 'APIToken')",message="spec holds the settings of another type; only the block that spec.type names may be set"
 // +kubebuilder:validation:XValidation:rule="(has(self.d1) && has(self.d1.locationHint) ? self.d1.locationHint : 'none') == (has(oldSelf.d1) && has(oldSelf.d1.locationHint) ? oldSelf.d1.locationHint : 'none')",message="spec.d1.locationHint can't change: a database stays where it was made; make a new CloudflareBinding"
@@ -110,8 +111,8 @@ type CloudflareBindingSpec struct {
 	// +optional
 	Adoption Adoption `json:"adoption,omitempty"`
 	// deletionPolicy says what deleting the binding does to the thing: Retain leaves it
-	// and says where in an event, Delete removes it with what it holds. Default: Delete
-	// for an APIToken, else Retain.
+	// and says where in an event, Delete removes it with what it holds. An APIToken is left
+	// only with a name of its own. Default: Delete for an APIToken, else Retain.
 	// +optional
 	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
 	// pollInterval is how often what LIST doesn't show is looked at for drift, where the
