@@ -3,12 +3,14 @@
 package e2e
 
 import (
-	"bytes"
+	"bufio"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 )
@@ -17,17 +19,20 @@ import (
 type pressure struct {
 	cmd   *exec.Cmd
 	stdin io.WriteCloser
-	out   bytes.Buffer
+	out   *bufio.Reader
 }
 
 type count struct {
-	Sent, Failed int
-	Gap          time.Duration
-	Why          []string
+	Sent, Failed                  int
+	Gap                           time.Duration
+	Streams, Refused, Cut, Broken int
+	Messages, Lost                int
+	Why                           []string
 }
 
-// press starts asking a tenant, from the node, by its Service's address.
-func (p play) press(t *testing.T, tenant, key string) *pressure {
+// press starts asking a tenant, from the node, by its Service's address, and waits until
+// that many streams are open.
+func (p play) press(t *testing.T, tenant, key string, streams int) *pressure {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "load")
 	build := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", binary, "./test/e2e/load")
@@ -36,15 +41,24 @@ func (p play) press(t *testing.T, tenant, key string) *pressure {
 		t.Fatalf("building test/e2e/load: %v: %s", err, out)
 	}
 	ip := p.kubectl(t, "get", "service/tenant-"+tenant, "-n", p.ns, "-o", "jsonpath={.spec.clusterIP}")
-	l := &pressure{cmd: p.Inside(t.Context(), binary, "-url", "http://"+ip)}
+	l := &pressure{cmd: p.Inside(t.Context(), binary, "-url", "http://"+ip, "-streams", strconv.Itoa(streams))}
 	l.cmd.Env = append(l.cmd.Env, "KEY="+key)
-	l.cmd.Stdout, l.cmd.Stderr = &l.out, os.Stderr
-	var err error
+	l.cmd.Stderr = os.Stderr
+	out, err := l.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.out = bufio.NewReader(out)
 	if l.stdin, err = l.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
 	if err := l.cmd.Start(); err != nil {
 		t.Fatal(err)
+	}
+	if streams > 0 {
+		if line, err := l.out.ReadString('\n'); line != "open\n" {
+			t.Fatalf("the load said %q instead of open: %v", line, err)
+		}
 	}
 	return l
 }
@@ -52,12 +66,10 @@ func (p play) press(t *testing.T, tenant, key string) *pressure {
 func (l *pressure) stop(t *testing.T) count {
 	t.Helper()
 	_ = l.stdin.Close()
-	if err := l.cmd.Wait(); err != nil {
-		t.Fatalf("the load: %v", err)
-	}
 	var c count
-	if err := json.Unmarshal(l.out.Bytes(), &c); err != nil {
-		t.Fatalf("the load said %q: %v", l.out.String(), err)
+	err := json.NewDecoder(l.out).Decode(&c)
+	if err := errors.Join(err, l.cmd.Wait()); err != nil {
+		t.Fatalf("the load: %v", err)
 	}
 	return c
 }

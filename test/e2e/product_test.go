@@ -37,7 +37,7 @@ func TestProduct(t *testing.T) {
 			t.Errorf("ending the cluster: %v", err)
 		}
 	})
-	p, c := play{s, "e2e"}, &cloud{play: play{s, "e2e-cloud"}}
+	p, c, sh := play{s, "e2e"}, &cloud{play: play{s, "e2e-cloud"}}, shared{play{s, "e2e-shared"}}
 	for _, act := range []struct {
 		name string
 		run  func(*testing.T)
@@ -54,6 +54,13 @@ func TestProduct(t *testing.T) {
 		{"a persistent tenant keeps its sessions over a roll", p.persistence},
 		{"what is deleted by hand comes back", p.drift},
 		{"a killed operator changes nothing", p.operatorKilled},
+		{"a login reaches its tenant's keys and no other's", sh.logins},
+		{"a tenant that scales has an autoscaler and a disruption budget", sh.objects},
+		{"two replicas roll under a thousand streams, and nothing is lost", sh.roll},
+		{"a tenant with history moves from its volume to the server", sh.moved},
+		{"a snapshot is taken in a pod, and restored in another", sh.snapshot},
+		{"the state server is killed, and comes back", sh.away},
+		{"a login goes with its tenant, the data as the policy says", sh.erased},
 		{"what was deleted at Cloudflare by hand is made again", c.mended},
 		{"a tenant has an account of its own, by the sample", c.ownAccount},
 		{"a deleted tenant's token is revoked, its data goes or stays", c.bereaved},
@@ -176,14 +183,7 @@ func (p play) refusal(t *testing.T) {
 // upstream runs a model server as a pod, which the tenant reaches by its Service's
 // name through the default-deny network policy.
 func (p play) upstream(t *testing.T) {
-	tag, err := p.Image(t.Context(), "./test/bench/upstream", "localhost/enigma-upstream")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := p.Apply(t.Context(), "models", fmt.Sprintf(modelServer, tag)); err != nil {
-		t.Fatal(err)
-	}
-	p.kubectl(t, "rollout", "status", "deployment/model", "-n", "models", "--timeout=90s")
+	p.serveModel(t, "model", "10", "5ms")
 	d := p.tenant(t, "served", ephemeral+"  upstream:\n    type: openai\n    baseURL: http://model.models:8000/v1\n  models:\n    chat: bench\n")
 	said := p.ask(t, d, "", "Count.")
 	if said.Text != strings.Repeat(" token", 10) || said.Tokens != 10 {
@@ -195,25 +195,39 @@ func (p play) upstream(t *testing.T) {
 	}
 }
 
+// serveModel runs a model server whose answers have so many tokens, at a pace.
+func (p play) serveModel(t *testing.T, name, tokens, pace string) {
+	t.Helper()
+	tag, err := p.Image(t.Context(), "./test/bench/upstream", "localhost/enigma-upstream")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Apply(t.Context(), "models", fmt.Sprintf(modelServer, name, tag, tokens, pace)); err != nil {
+		t.Fatal(err)
+	}
+	p.kubectl(t, "rollout", "status", "deployment/"+name, "-n", "models", "--timeout=90s")
+}
+
+// modelServer takes a name, an image's tag, tokens and a pace.
 const modelServer = `
 apiVersion: apps/v1
 kind: Deployment
-metadata: {name: model}
+metadata: {name: %[1]s}
 spec:
-  selector: {matchLabels: {app: model}}
+  selector: {matchLabels: {app: %[1]s}}
   template:
-    metadata: {labels: {app: model}}
+    metadata: {labels: {app: %[1]s}}
     spec:
       containers:
       - name: model
-        image: localhost/enigma-upstream:%s
-        args: ["-listen", ":8000", "-tokens", "10", "-pace", "5ms"]
+        image: localhost/enigma-upstream:%[2]s
+        args: ["-listen", ":8000", "-tokens", "%[3]s", "-pace", "%[4]s"]
 ---
 apiVersion: v1
 kind: Service
-metadata: {name: model}
+metadata: {name: %[1]s}
 spec:
-  selector: {app: model}
+  selector: {app: %[1]s}
   ports: [{port: 8000}]
 `
 
@@ -306,7 +320,7 @@ func (p play) walls(t *testing.T) {
 func (p play) roll(t *testing.T) {
 	d := p.tenant(t, "rolled", ephemeral+"  limits:\n    requests:\n      perMinute: 1000000\n  upstream:\n    type: openai\n    baseURL: http://model.models:8000/v1\n  models:\n    chat: bench\n")
 	old := p.pods(t, "rolled")
-	l := p.press(t, "rolled", d.key)
+	l := p.press(t, "rolled", d.key, 0)
 	p.kubectl(t, "patch", "tenant", "rolled", "-n", p.ns, "--type=merge", "-p", `{"spec":{"runtime":{"resources":{"requests":{"cpu":"60m"}}}}}`)
 	p.kubectl(t, "rollout", "status", "deployment/tenant-rolled", "-n", p.ns, "--timeout=120s")
 	if err := p.Ready(t.Context(), p.ns, "rolled", time.Minute); err != nil {
@@ -337,7 +351,7 @@ func (p play) persistence(t *testing.T) {
 	session := uuid.NewString()
 	p.ask(t, d, session, "The safe opens at noon. When does the safe open?")
 	old := p.pods(t, "kept")
-	l := p.press(t, "kept", d.key)
+	l := p.press(t, "kept", d.key, 0)
 	p.kubectl(t, "patch", "tenant", "kept", "-n", p.ns, "--type=merge", "-p", `{"spec":{"runtime":{"resources":{"requests":{"cpu":"60m"}}}}}`)
 	p.gone(t, old)
 	p.kubectl(t, "rollout", "status", "deployment/tenant-kept", "-n", p.ns, "--timeout=120s")

@@ -1,6 +1,8 @@
 // Command load asks a tenant again and again until its standard input ends, and
-// prints what came of it. It runs inside the cluster's network: the forward to the
-// host tries a refused Service again, which would hide what a client in the cluster
+// prints what came of it. With -streams it also keeps that many conversations going,
+// each an answer after the other, says "open" once all have begun, and reads at the end
+// what the tenant has kept of each. It runs inside the cluster's network: the forward to
+// the host tries a refused Service again, which would hide what a client in the cluster
 // sees.
 package main
 
@@ -25,15 +27,22 @@ type Count struct {
 	Sent, Failed int
 	// Gap is the longest time without an answer while requests failed.
 	Gap time.Duration
+	// Streams that were begun, how many were refused, how many had no final event, and
+	// how many ended with an error.
+	Streams, Refused, Cut, Broken int
+	// Messages that should be kept, and how many of them aren't.
+	Messages, Lost int
 	// Why holds a few of the failures.
 	Why []string
 }
 
 func main() {
 	url := flag.String("url", "", "the tenant's API")
+	streams := flag.Int("streams", 0, "conversations that are kept going")
 	flag.Parse()
 	// The key comes by the environment, so that no process list shows it.
 	l := start(*url, os.Getenv("KEY"))
+	l.converse(*streams)
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	if err := json.NewEncoder(os.Stdout).Encode(l.stop()); err != nil {
 		fmt.Fprintln(os.Stderr, "load:", err)
@@ -41,20 +50,23 @@ func main() {
 	}
 }
 
-// load has four workers: half take a connection of their own for every request, as
+// load has four workers that ask: half take a connection of their own for every request, as
 // new clients do, half keep theirs.
 type load struct {
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
-	mu     sync.Mutex
-	count  Count
-	last   time.Time // the last answer
-	broken bool      // a request failed since
+	url, key string
+	ctx      context.Context // ends when no more is asked
+	cancel   context.CancelFunc
+	wg       sync.WaitGroup
+	mu       sync.Mutex
+	count    Count
+	last     time.Time // the last answer
+	broken   bool      // a request failed since
+	talks    []*talk
 }
 
 func start(url, key string) *load {
 	ctx, cancel := context.WithCancel(context.Background())
-	l := &load{cancel: cancel, last: time.Now()}
+	l := &load{url: url, key: key, ctx: ctx, cancel: cancel, last: time.Now()}
 	for i := range 4 {
 		client := &http.Client{
 			Timeout: 30 * time.Second,
@@ -109,6 +121,11 @@ func (l *load) note(err error) {
 	}
 	l.count.Failed++
 	l.broken = true
+	l.why(err)
+}
+
+// why is called with the lock held.
+func (l *load) why(err error) {
 	if len(l.count.Why) < 5 {
 		l.count.Why = append(l.count.Why, err.Error())
 	}
@@ -117,5 +134,6 @@ func (l *load) note(err error) {
 func (l *load) stop() Count {
 	l.cancel()
 	l.wg.Wait()
+	l.compare()
 	return l.count
 }

@@ -31,6 +31,11 @@ type Said struct {
 // Chat sends one message and reads the streamed answer, telling each token as it
 // comes. An answer that isn't 200 is no error; its body is Text.
 func Chat(ctx context.Context, url, key, session, message string, told io.Writer) (Said, error) {
+	return ChatBy(ctx, http.DefaultClient, url, key, session, message, told)
+}
+
+// ChatBy is Chat with a client of the caller's.
+func ChatBy(ctx context.Context, client *http.Client, url, key, session, message string, told io.Writer) (Said, error) {
 	if session == "" {
 		session = uuid.NewString()
 	}
@@ -44,7 +49,7 @@ func Chat(ctx context.Context, url, key, session, message string, told io.Writer
 	}
 	req.Header.Set("Authorization", "Bearer "+key)
 	req.Header.Set("Content-Type", "application/json")
-	res, err := http.DefaultClient.Do(req)
+	res, err := client.Do(req)
 	if err != nil {
 		return Said{}, err
 	}

@@ -42,12 +42,10 @@ func (s *Stage) install(ctx context.Context) error {
 // unchanged one doesn't.
 func (s *Stage) Image(ctx context.Context, pkg, repository string) (tag string, err error) {
 	s.step("image %s", repository)
-	dir := filepath.Join(s.root, ".cache", "images")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	binary := filepath.Join(s.root, ".cache", "images", filepath.Base(pkg))
+	if err := os.MkdirAll(filepath.Dir(binary), 0o755); err != nil {
 		return "", err
 	}
-	name := filepath.Base(pkg)
-	binary := filepath.Join(dir, name)
 	if err := s.loud(ctx, "building "+pkg, "go", "build", "-buildvcs=false", "-ldflags", "-s -w", "-o", binary, pkg); err != nil {
 		return "", err
 	}
@@ -55,14 +53,21 @@ func (s *Stage) Image(ctx context.Context, pkg, repository string) (tag string, 
 	if err != nil {
 		return "", err
 	}
-	archive := filepath.Join(dir, name+".tar")
+	return s.pack(ctx, image.Spec{Binary: binary, CABundle: bundle}, repository)
+}
+
+// pack makes an image of a program and puts it into the cluster.
+func (s *Stage) pack(ctx context.Context, spec image.Spec, repository string) (tag string, err error) {
+	archive := filepath.Join(s.root, ".cache", "images", filepath.Base(repository)+".tar")
 	// The first build tells the digest, the second carries it as its tag.
-	first, err := image.Build(image.Spec{Ref: repository + ":dev", Binary: binary, CABundle: bundle}, archive)
+	spec.Ref = repository + ":dev"
+	first, err := image.Build(spec, archive)
 	if err != nil {
 		return "", err
 	}
 	tag = first.Digest[len("sha256:"):][:12]
-	built, err := image.Build(image.Spec{Ref: repository + ":" + tag, Binary: binary, CABundle: bundle}, archive)
+	spec.Ref = repository + ":" + tag
+	built, err := image.Build(spec, archive)
 	if err != nil {
 		return "", err
 	}
