@@ -50,6 +50,8 @@ type Status struct {
 	Model ModelStatus `json:"model"`
 	// Store tells whether the state store answers.
 	Store StoreStatus `json:"store"`
+	// Documents tells whether the store of documents answers; zero without one.
+	Documents StoreStatus `json:"documents,omitzero"`
 	// Usage of the current UTC day and month.
 	Usage UsageStatus `json:"usage"`
 	// ActiveStreams are the streams that are open now.

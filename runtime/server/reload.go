@@ -57,7 +57,11 @@ func (s *Server) apply(t *tenancy.Tenant) error {
 		return err
 	}
 	s.metrics.Know(modelsOf(t.Config)...)
-	return s.directory.Replace(t)
+	if err := s.directory.Replace(t); err != nil {
+		return err
+	}
+	s.cloud.apply(t)
+	return nil
 }
 
 // refused tells of a document that breaks a rule. The old one stays in force.

@@ -58,6 +58,7 @@ type Server struct {
 	metrics   *telemetry.Metrics
 	gate      *limits.Gate
 	upstreams *upstreams
+	cloud     *cloud
 	config    configState
 	requests  requests
 
@@ -130,6 +131,8 @@ func (s *Server) wire() {
 	})
 	s.mount(door, recorder)
 	s.gauges()
+	s.cloud = newCloud(s.opts.Tenant, s.store.Usage(), s.logger)
+	s.cloud.gauges(s.metrics)
 
 	base, stop := context.WithCancelCause(context.Background())
 	s.stop = stop
@@ -161,6 +164,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if s.opts.Dir != "" {
 		background.Go(func() { tenancy.Watch(behind, s.opts.Tenant, s.changed, s.refused) })
 	}
+	s.cloud.run(behind)
 	failed := make(chan error, 2)
 	background.Go(func() { failed <- serve(s.api, s.apiListen) })
 	background.Go(func() { failed <- serve(s.ops, s.metricsListen) })
@@ -174,6 +178,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	s.drain()
 	endBehind()
+	s.cloud.wait()
 	err = errors.Join(err, s.close())
 	background.Wait()
 	return err

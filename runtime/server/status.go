@@ -38,6 +38,7 @@ func (s *Server) status(ctx context.Context) tenantconfig.Status {
 		Build:         s.opts.Build,
 		Model:         s.modelStatus(),
 		Store:         tenantconfig.StoreStatus{Driver: current.Config.State.Driver, OK: health.OK, Reason: health.Reason},
+		Documents:     s.cloud.documents(),
 		Usage:         s.usageStatus(ctx),
 		ActiveStreams: int(s.metrics.Streams()),
 	}

@@ -90,7 +90,7 @@ func loadOnce(dir string) (*Tenant, error) {
 // empty name is none.
 func secretFiles(c *tenantconfig.Config) []string {
 	return []string{
-		tenantconfig.StatusTokenFile, c.Upstream.CredentialsFile,
+		tenantconfig.StatusTokenFile, c.Upstream.CredentialsFile, c.Cloudflare.CredentialsFile,
 		c.State.Server.URLFile, c.State.Server.CAFile, c.State.LimitsServer.URLFile, c.State.LimitsServer.CAFile,
 	}
 }

@@ -230,9 +230,14 @@ func (e *apiError) advise() {
 		e.advice = "the Vectorize index isn't there: see the Tenant's condition BindingsReady"
 	case e.has(10013), e.has(7404):
 		e.advice = "the namespace or database isn't there: see the Tenant's condition BindingsReady"
-	case e.status == http.StatusUnauthorized, e.status == http.StatusForbidden, e.has(10000):
+	case e.unauthorized():
 		e.advice = "the API token isn't valid or lacks a permission: see the Tenant's condition BindingsReady"
 	}
+}
+
+// unauthorized: 6003 is a header without a token, 9109 and 10000 one that isn't good.
+func (e *apiError) unauthorized() bool {
+	return e.status == http.StatusUnauthorized || e.status == http.StatusForbidden || e.has(6003) || e.has(9109) || e.has(10000)
 }
 
 func (e *apiError) has(code int) bool {
@@ -265,7 +270,7 @@ func (a *Account) note(ctx context.Context, err error) {
 		a.trouble.Store("") // an answer like any other
 	case errors.As(err, &busy):
 		a.trouble.Store("rate_limited")
-	case errors.As(err, &refused) && (refused.status == http.StatusUnauthorized || refused.status == http.StatusForbidden || refused.has(10000)):
+	case errors.As(err, &refused) && refused.unauthorized():
 		a.trouble.Store("unauthorized")
 	case errors.As(err, &refused) && refused.advice != "":
 		a.trouble.Store("missing")
