@@ -60,8 +60,9 @@ type names struct {
 	prefix string
 	// windowKeys are those of the windows' scripts.
 	windowKeys []string
-	takes      takes
-	sums       sums
+	takes      queue[taking, storage.Taken]
+	reserves   queue[reserving, storage.Reservation]
+	sums       queue[sum, struct{}]
 }
 
 func (s *Store) namesOf(t tenancy.ID) *names {
@@ -73,6 +74,12 @@ func (s *Store) namesOf(t tenancy.ID) *names {
 	// All callers of a tenant share one.
 	made := &names{tag: tag, mark: string(mark), prefix: statestore.KeyPrefix(tag)}
 	made.windowKeys = []string{made.key("windows"), made.key("windows", "before"), made.key("windowlogs")}
+	made.takes.send = func(some []taking) []answer[storage.Taken] { return s.decide(made, some) }
+	made.takes.atOnce, made.takes.most = takesAtOnce, callsAtOnce
+	made.reserves.send = func(some []reserving) []answer[storage.Reservation] { return s.reserve(made, some) }
+	made.reserves.atOnce, made.reserves.most = reservesAtOnce, callsAtOnce
+	made.sums.send = func(some []sum) []answer[struct{}] { return s.sendSums(made, some) }
+	made.sums.atOnce, made.sums.most = sumsAtOnce, callsAtOnce
 	n, _ := s.names.LoadOrStore(t.Identity(), made)
 	return n.(*names)
 }

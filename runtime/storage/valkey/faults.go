@@ -121,6 +121,14 @@ func (s *Store) foreign() error {
 	return ErrForeign
 }
 
+// unsent is told to what waited for a call that failed.
+func unsent(err error) error {
+	if errors.Is(err, storage.ErrNotDone) {
+		return err
+	}
+	return fmt.Errorf("%w, %w", err, storage.ErrNotDone)
+}
+
 // unavailable is told before anything is sent.
 func unavailable(reason string) error {
 	return fmt.Errorf("%w (%s), %w", storage.ErrUnavailable, reason, storage.ErrNotDone)

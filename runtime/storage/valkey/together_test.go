@@ -69,8 +69,8 @@ func TestWindowsOutliveTheirHash(t *testing.T) {
 	}
 }
 
-// TestWhatComesTogetherGoesTogether: settlements and usage of many callers at once are
-// exact and take fewer calls than callers.
+// TestWhatComesTogetherGoesTogether: reservations, settlements and usage of many callers
+// at once are exact and take a third of the calls, or less.
 func TestWhatComesTogetherGoesTogether(t *testing.T) {
 	t.Parallel()
 	const callers, each = 64, 25
@@ -112,7 +112,7 @@ func TestWhatComesTogetherGoesTogether(t *testing.T) {
 			t.Errorf("of %d buckets: %+v", len(buckets), b)
 		}
 	}
-	if calls < settled || calls > 2*settled {
+	if calls > settled {
 		t.Errorf("%d calls for %d reservations, as many settlements and records", calls, settled)
 	}
 	t.Logf("%d calls for %d reservations, as many settlements and records", calls, settled)

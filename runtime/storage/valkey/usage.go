@@ -14,7 +14,7 @@ import (
 
 type usage struct{ s *Store }
 
-func (u usage) Add(_ context.Context, t tenancy.ID, r storage.UsageRecord) error {
+func (u usage) Add(ctx context.Context, t tenancy.ID, r storage.UsageRecord) error {
 	if t.IsZero() {
 		return storage.ErrNoTenant
 	}
@@ -25,13 +25,14 @@ func (u usage) Add(_ context.Context, t tenancy.ID, r storage.UsageRecord) error
 	hour := hourOf(r.At)
 	place := string(ledger.BucketPlace(b))
 	amounts := []int64{1, r.TokensIn, r.TokensOut, r.MicroUSD, int64(r.Latency)}
-	return u.s.add(n, "usage"+place, &sum{script: useScript, keys: n.hour(hour), amounts: amounts, args: func(amounts []int64) []string {
+	_, err := n.sums.ask(context.WithoutCancel(ctx), sum{place: "usage" + place, script: useScript, keys: n.hour(hour), amounts: amounts, args: func(amounts []int64) []string {
 		args := []string{n.mark, hour, place, hourOf(time.Now().Add(-storage.UsageKept)), usageTTL}
 		for _, x := range amounts {
 			args = append(args, strconv.FormatInt(x, 10))
 		}
 		return args
 	}})
+	return err
 }
 
 // usageTTL leaves the last minute of an hour its whole time.

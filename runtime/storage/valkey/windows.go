@@ -29,7 +29,7 @@ func (w windows) Take(ctx context.Context, t tenancy.ID, key string, windows []s
 	if len(bounding) == 0 {
 		return storage.Taken{OK: true, Remaining: math.MaxInt}, nil
 	}
-	return w.s.take(ctx, n, &taking{windows: bounding, fields: fields, now: now, done: make(chan taken, 1)})
+	return n.takes.ask(ctx, taking{windows: bounding, fields: fields, now: now})
 }
 
 // timeBytes is a time as windows hold it: seconds, good until 2106, and nanoseconds.
