@@ -198,7 +198,7 @@ func chatted(n int, at time.Time) []storage.Message {
 // histories fills a server with 100,000 sessions of 20 messages and reads them, each call
 // in its own time.
 func (b *bench) histories(ctx context.Context, tb testing.TB, id tenancy.ID) error {
-	const sessions, messages, reads, readers = 100_000, 20, 60_000, 16
+	const sessions, messages, reads, readers = 100_000, 20, 60_000, 8
 	r, url := redisServer(tb)
 	store, err := valkey.Open(ctx, valkey.Options{URL: url})
 	if err != nil {
