@@ -157,6 +157,24 @@ var _ = Describe("deleting a Tenant whose data is on a server", func() {
 		}
 	})
 
+	It("erases rows and removes the roles in a database", func(ctx SpecContext) {
+		w := newWorld(ctx)
+		server := servers.Postgres(GinkgoTB())
+		name, admin := server.Database(GinkgoTB())
+		class := offering(ctx, w, "", admin)
+		t := w.ExpectCreated(ctx, "acme", onPostgres, testenv.WithClass(class.Name), testenv.WithDeletionPolicy(v1alpha1.DeletionDelete))
+		w.ExpectReady(ctx, t)
+		url, _, _ := podLogin(ctx, w, t, "postgres", tenantconfig.StateURLFile)
+		_, err := ask(ctx, url, "INSERT INTO enigma.cache (tenant, key, value, until) VALUES ('"+tagOf(w, t)+"', 'k', 'v', 9) RETURNING 'kept'")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(ask(ctx, server.Super(name), "SELECT count(*)::text FROM enigma.cache")).To(Equal("1"))
+		Expect(w.Client.Delete(ctx, t)).To(Succeed())
+		Expect(w.Settle(ctx, t)).To(Succeed())
+		Expect(apierrors.IsNotFound(w.Client.Get(ctx, client.ObjectKeyFromObject(t), t))).To(BeTrue())
+		Expect(ask(ctx, server.Super(name), "SELECT count(*)::text FROM enigma.cache")).To(Equal("0"))
+		Expect(ask(ctx, server.Super(name), "SELECT count(*)::text FROM pg_roles WHERE rolname LIKE 'ce_"+tagOf(w, t)+"%'")).To(Equal("0"))
+	})
+
 	It("lets go of what can't be reached, if a person says so", func(ctx SpecContext) {
 		w, r := newWorld(ctx), servers.Redis(GinkgoTB(), servers.RedisOptions{})
 		class := offering(ctx, w, r.URL("default", servers.RedisAdmin), "")

@@ -218,6 +218,17 @@ var _ = Describe("a Tenant on its class's Valkey server", func() {
 	})
 })
 
+// ask runs a query by a URL alone.
+func ask(ctx context.Context, url, sql string) (out string, err error) {
+	c, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = c.Close(context.WithoutCancel(ctx)) }()
+	err = c.QueryRow(ctx, sql).Scan(&out)
+	return out, err
+}
+
 var _ = Describe("a Tenant on PostgreSQL", func() {
 	It("sees its own rows by the very URL of its pods, and changes its password by another login", func(ctx SpecContext) {
 		w := newWorld(ctx)
@@ -227,23 +238,14 @@ var _ = Describe("a Tenant on PostgreSQL", func() {
 		neighbour := w.ExpectCreated(ctx, "other", onPostgres, testenv.WithClass(class.Name))
 		w.ExpectReady(ctx, t)
 		w.ExpectReady(ctx, neighbour)
-		ask := func(url, sql string) (out string, err error) {
-			c, err := pgx.Connect(ctx, url)
-			if err != nil {
-				return "", err
-			}
-			defer func() { _ = c.Close(context.Background()) }()
-			err = c.QueryRow(ctx, sql).Scan(&out)
-			return out, err
-		}
 		url, user, _ := podLogin(ctx, w, t, "postgres", tenantconfig.StateURLFile)
 		theirs, _, _ := podLogin(ctx, w, neighbour, "postgres", tenantconfig.StateURLFile)
 		keep := func(tag string) string {
 			return "INSERT INTO enigma.audit (tenant, at, caller, tool, params_hash, outcome, duration_ns) VALUES ('" + tag + "', 1, 'c', 't', 'p', 'o', 1) RETURNING 'kept'"
 		}
-		Expect(ask(theirs, keep(tagOf(w, neighbour)))).To(Equal("kept"))
-		Expect(ask(url, "SELECT count(*)::text FROM enigma.audit")).To(Equal("0"))
-		_, err := ask(url, keep(tagOf(w, neighbour)))
+		Expect(ask(ctx, theirs, keep(tagOf(w, neighbour)))).To(Equal("kept"))
+		Expect(ask(ctx, url, "SELECT count(*)::text FROM enigma.audit")).To(Equal("0"))
+		_, err := ask(ctx, url, keep(tagOf(w, neighbour)))
 		Expect(err).To(HaveOccurred())
 		w.ExpectNoWrites(ctx, t)
 
@@ -252,12 +254,12 @@ var _ = Describe("a Tenant on PostgreSQL", func() {
 		next, other, _ := podLogin(ctx, w, t, "postgres", tenantconfig.StateURLFile)
 		Expect(other).NotTo(Equal(user))
 		for _, u := range []string{url, next} {
-			Expect(ask(u, "SELECT 'in'")).To(Equal("in"))
+			Expect(ask(ctx, u, "SELECT 'in'")).To(Equal("in"))
 		}
 		w.ExpectReady(ctx, t)
-		_, err = ask(url, "SELECT 'in'")
+		_, err = ask(ctx, url, "SELECT 'in'")
 		Expect(err).To(HaveOccurred(), "the old login is closed")
-		Expect(ask(next, "SELECT 'in'")).To(Equal("in"))
+		Expect(ask(ctx, next, "SELECT 'in'")).To(Equal("in"))
 		w.ExpectNoWrites(ctx, t)
 	})
 
