@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"syscall"
 	"testing"
@@ -83,6 +84,43 @@ func TestLoad(t *testing.T) {
 	for _, name := range []string{"", "other", "../tenant.json", "/etc/hostname", "tenant.json", "..data"} {
 		if s, err := tenant.Secret(name); !errors.Is(err, tenancy.ErrNoSecret) {
 			t.Errorf("secret %q is %q, %v", name, s, err)
+		}
+	}
+}
+
+// A document that names a file which isn't read has a secret that no feature finds.
+func TestEveryFileThatADocumentNamesIsRead(t *testing.T) {
+	b, err := os.ReadFile("../../api/tenantconfig/testdata/v1/shared.json")
+	must(t, err)
+	c, err := tenantconfig.Parse(b)
+	must(t, err)
+	files := map[string]string{"tenant.json": "", "status-token": "x"}
+	var name func(v reflect.Value)
+	name = func(v reflect.Value) {
+		for i := range v.NumField() {
+			switch f := v.Field(i); {
+			case f.Kind() == reflect.Struct && f.Type() != reflect.TypeFor[time.Time]():
+				name(f)
+			case f.Kind() == reflect.String && strings.HasSuffix(v.Type().Field(i).Name, "File"):
+				f.SetString(fmt.Sprintf("named-%d", len(files)))
+				files[f.String()] = "secret of " + f.String()
+			}
+		}
+	}
+	name(reflect.ValueOf(c).Elem())
+	b, err = tenantconfig.Marshal(c)
+	must(t, err)
+	files["tenant.json"] = string(b)
+	k := &kubelet{dir: t.TempDir()}
+	k.write(t, files)
+	tenant, err := tenancy.Load(k.dir)
+	must(t, err)
+	if len(files) < 8 {
+		t.Fatalf("only %d files are named", len(files))
+	}
+	for file := range files {
+		if got, err := tenant.Secret(file); strings.HasPrefix(file, "named-") && (err != nil || got != "secret of "+file) {
+			t.Errorf("%s holds %q, %v", file, got, err)
 		}
 	}
 }
