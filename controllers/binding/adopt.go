@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/crispy-enigma/crispy-enigma/api/v1alpha1"
 	"github.com/crispy-enigma/crispy-enigma/controllers/cloudflare"
@@ -86,6 +87,42 @@ func (p *pass) adopt(ctx context.Context, thing cloudflare.Thing) (*verdict, err
 	p.accept(thing, true)
 	p.happened("Adopted", "%s %q is this binding's now", noun(p.b), thing.Name)
 	return p.goOn(), nil
+}
+
+// remember finds what the binding had where its status was lost, as in a restore of an
+// older copy of the API server's. That it had something shows in the finalizer; a name of
+// the spec's own is for claim to find.
+func (p *pass) remember(ctx context.Context) (*verdict, error) {
+	if !controllerutil.ContainsFinalizer(p.b, Finalizer) || p.b.Spec.ExistingID != "" {
+		return nil, nil
+	}
+	var found *cloudflare.Thing
+	var err error
+	switch {
+	case p.kind() == cloudflare.APIToken:
+		found, err = p.kept(ctx)
+	case p.b.Spec.Name == "":
+		found, err = p.find(ctx, cloudflare.Name(p.identity(), p.kind()))
+	}
+	if found == nil || err != nil || replaced(p.b, found.ID) {
+		return nil, err
+	}
+	p.accept(*found, false)
+	p.happened("Created", "%s %q, which the status had forgotten, was found", noun(p.b), found.Name)
+	return p.goOn(), nil
+}
+
+// kept is the token that the binding's Secret holds; nil if there is none.
+func (p *pass) kept(ctx context.Context) (*cloudflare.Thing, error) {
+	secret, conflict, err := p.secret(ctx)
+	if secret == nil || conflict != nil || err != nil || len(secret.Data[SecretID]) == 0 {
+		return nil, err
+	}
+	thing, err := p.account.Edit.Get(ctx, cloudflare.APIToken, string(secret.Data[SecretID]))
+	if errors.Is(err, cloudflare.ErrNotFound) {
+		return nil, nil
+	}
+	return &thing, err
 }
 
 // rival looks for another binding of the same thing. Who has it keeps it; of two that

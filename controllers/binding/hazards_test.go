@@ -2,6 +2,7 @@ package binding_test
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -207,4 +208,29 @@ var _ = Describe("an API token whose Secret is deleted again and again", func() 
 		s.ready(ctx)
 		Expect(s.Cloudflare.Owned("cluster-a")).To(HaveLen(1))
 	})
+})
+
+var _ = Describe("a status that was lost", func() {
+	for _, kind := range cloudflare.Kinds {
+		It(fmt.Sprintf("doesn't have a second %s made", kind), func(ctx SpecContext) {
+			ns := newStage(ctx).Namespace
+			s := &stage{World: matrix.NewWorld(matrix.Options{Client: api, Namespace: ns, OwnerID: "cluster-a", SameNames: true, Make: matrix.Ours})}
+			s.restart()
+			s.made(ctx, kind, func(b *v1alpha1.CloudflareBinding) {
+				if kind == cloudflare.APIToken {
+					b.Spec.Name = "without-a-mark"
+				}
+			})
+			before := s.ready(ctx)
+			b := before.DeepCopy()
+			b.Status = v1alpha1.CloudflareBindingStatus{}
+			Expect(s.Client.Status().Update(ctx, b)).To(Succeed())
+			s.restart()
+			after := s.ready(ctx)
+			Expect(s.Cloudflare.Things()).To(ConsistOf(HaveField("ID", after.Status.ID)))
+			if kind != cloudflare.APIToken { // which is replaced: nobody knows its age
+				Expect(after.Status.ID).To(Equal(before.Status.ID))
+			}
+		})
+	}
 })

@@ -127,6 +127,9 @@ func (p *pass) run(ctx context.Context) (*verdict, error) {
 		return p.resolve(ctx)
 	}
 	if p.b.Status.ID == "" {
+		if v, err := p.remember(ctx); v != nil || err != nil {
+			return v, err
+		}
 		return p.begin(ctx)
 	}
 	return p.keep(ctx)

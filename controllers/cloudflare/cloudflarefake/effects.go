@@ -65,7 +65,7 @@ func (w *World) create(s cloudflare.Step) (cloudflare.Thing, error) {
 		return cloudflare.Thing{}, err
 	}
 	for _, e := range w.things {
-		if e.Kind == s.Kind && e.Name == s.Name && e.deleted == nil && s.Kind != cloudflare.APIToken &&
+		if e.Kind == s.Kind && e.Name == s.Name && e.deleted == nil && w.unique(s.Kind) &&
 			(s.Kind != cloudflare.R2 || place(e.Settings.Jurisdiction) == place(s.Settings.Jurisdiction)) {
 			return cloudflare.Thing{}, cloudflare.ErrNameTaken
 		}
@@ -79,6 +79,11 @@ func (w *World) create(s cloudflare.Step) (cloudflare.Thing, error) {
 	made := shown(e)
 	made.Secret = cloudflare.Secret(e.value)
 	return made, nil
+}
+
+// unique tells whether two things of a kind can't have one name.
+func (w *World) unique(kind cloudflare.Kind) bool {
+	return kind.NameIsID() || kind != cloudflare.APIToken && !w.opts.SameNames
 }
 
 func check(kind cloudflare.Kind, s cloudflare.Settings) error {

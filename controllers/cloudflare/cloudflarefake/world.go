@@ -23,6 +23,9 @@ type Options struct {
 	// Quotas are how many of a kind may exist; those that aren't named are Cloudflare's of
 	// a paid account.
 	Quotas map[cloudflare.Kind]int
+	// SameNames lets several KV namespaces have one title, and several databases one name:
+	// whoever relies on a refusal makes two.
+	SameNames bool
 }
 
 // The figures are of Cloudflare's limits pages, 2026.
