@@ -44,7 +44,8 @@ func Record(ctx context.Context, maker Maker) ([]Point, error) {
 var conditions = []struct {
 	lag   time.Duration
 	stale int
-}{{0, 0}, {slowList, 0}, {0, 2}, {slowList, 2}}
+	same  bool
+}{{0, 0, false}, {slowList, 0, true}, {0, 2, true}, {slowList, 2, false}}
 
 // Singles break each point with each fault.
 func Singles(points []Point) []Scenario {
@@ -52,7 +53,7 @@ func Singles(points []Point) []Scenario {
 	for _, p := range points {
 		for _, fault := range Faults {
 			for _, c := range conditions {
-				out = append(out, Scenario{Life: p.Life, DeleteAt: -1, ListLag: c.lag, Stale: c.stale, Note: fmt.Sprintf("%s at %s", fault, p),
+				out = append(out, Scenario{Life: p.Life, DeleteAt: -1, ListLag: c.lag, Stale: c.stale, SameNames: c.same, Note: fmt.Sprintf("%s at %s", fault, p),
 					Break: func(phase, incarnation, n int, _ string) Fault {
 						if phase == p.Phase && incarnation == 0 && n == p.N {
 							return fault
@@ -84,7 +85,7 @@ func Pairs(points []Point, depth int) []Scenario {
 			for m := range depth {
 				for _, second := range crashes {
 					c := conditions[(p.N+m)%len(conditions)]
-					out = append(out, Scenario{Life: life, DeleteAt: -1, ListLag: c.lag, Stale: c.stale, Note: fmt.Sprintf("%s at %s, then %s at %d", first, p, second, m),
+					out = append(out, Scenario{Life: life, DeleteAt: -1, ListLag: c.lag, Stale: c.stale, SameNames: c.same, Note: fmt.Sprintf("%s at %s, then %s at %d", first, p, second, m),
 						Break: func(phase, incarnation, n int, _ string) Fault {
 							switch {
 							case phase == 0 && incarnation == 0 && n == p.N:
@@ -112,7 +113,7 @@ func Deletions(points []Point) []Scenario {
 		for _, fault := range append([]Fault{""}, CrashAfter, TimeoutAfter, Fail) {
 			for _, after := range []bool{false, true} {
 				for _, c := range conditions {
-					out = append(out, Scenario{Life: p.Life, DeleteAt: p.N, DeleteAfter: after, ListLag: c.lag, Stale: c.stale, Note: fmt.Sprintf("deleted at %s, %s", p, fault),
+					out = append(out, Scenario{Life: p.Life, DeleteAt: p.N, DeleteAfter: after, ListLag: c.lag, Stale: c.stale, SameNames: c.same, Note: fmt.Sprintf("deleted at %s, %s", p, fault),
 						Break: func(phase, incarnation, n int, _ string) Fault {
 							if phase == 0 && incarnation == 0 && n == p.N {
 								return fault

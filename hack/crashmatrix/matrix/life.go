@@ -215,12 +215,26 @@ func (w *World) Check(ctx context.Context) (Verdict, error) {
 			serves = &t
 		}
 	}
+	if b != nil && b.DeletionTimestamp == nil {
+		v.Add(w.destroyed())
+	}
 	secret, err := w.Secret(ctx, Name)
 	if err != nil {
 		return Verdict{}, err
 	}
 	v.Add(w.serving(b, serves, secret))
 	return v, nil
+}
+
+// destroyed are things with data that were deleted though no status ever called them
+// replaced: making one anew hides a duplicate, and loses what it held.
+func (w *World) destroyed() (v Verdict) {
+	for _, op := range w.Cloudflare.Log() {
+		if op.Verb == cloudflare.Delete && op.Effect && op.Kind != cloudflare.APIToken && !w.history.replaced(op.ID) {
+			v.Add(Verdict{Manual: 1, Why: []string{fmt.Sprintf("%s %s was deleted with its data", op.Kind, op.ID)}})
+		}
+	}
+	return v
 }
 
 // serving says what keeps a binding from being as it shall be: with nobody there to mend

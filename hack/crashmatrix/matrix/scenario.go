@@ -21,7 +21,9 @@ type Scenario struct {
 	// ListLag of Cloudflare, and the lag of the operator's cache in versions.
 	ListLag time.Duration
 	Stale   int
-	Seed    uint64
+	// SameNames lets several things have one name where the name isn't the id.
+	SameNames bool
+	Seed      uint64
 	// Note says in words what breaks.
 	Note string
 }
@@ -31,13 +33,13 @@ const slowList = 110 * time.Second
 
 // String tells how to have the scenario again.
 func (s Scenario) String() string {
-	return fmt.Sprintf("%s %s, %s (list lag %s, cache lag %d, deleted at %d, after %t)", s.Life.Kind, s.Life.Name, s.Note, s.ListLag, s.Stale, s.DeleteAt, s.DeleteAfter)
+	return fmt.Sprintf("%s %s, %s (list lag %s, cache lag %d, same names %t, deleted at %d, after %t)", s.Life.Kind, s.Life.Name, s.Note, s.ListLag, s.Stale, s.SameNames, s.DeleteAt, s.DeleteAfter)
 }
 
 // Run lives a scenario in a namespace of its own. It gives the points that each phase's
 // first incarnation passed.
 func (s Scenario) Run(ctx context.Context, c client.WithWatch, maker Maker, namespace string) (points [][]string, v Verdict, err error) {
-	w := NewWorld(Options{Client: c, Namespace: namespace, OwnerID: "cluster-a", ListLag: s.ListLag, Seed: s.Seed, Make: maker})
+	w := NewWorld(Options{Client: c, Namespace: namespace, OwnerID: "cluster-a", ListLag: s.ListLag, SameNames: s.SameNames, Seed: s.Seed, Make: maker})
 	defer func() { err = w.cleanUp(ctx, err) }()
 	gate := &Gate{}
 	o, err := w.Start("operator", gate, s.Stale)

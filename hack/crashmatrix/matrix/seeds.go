@@ -12,7 +12,7 @@ func Seeded(seed uint64) []Scenario {
 	r := rand.New(rand.NewPCG(seed, 0x6d6174726978))
 	var out []Scenario
 	for i, life := range Lives() {
-		s := Scenario{Life: life, DeleteAt: -1, Seed: seed<<8 | uint64(i), Stale: r.IntN(4), Note: fmt.Sprintf("seed %d", seed)}
+		s := Scenario{Life: life, DeleteAt: -1, Seed: seed<<8 | uint64(i), Stale: r.IntN(4), SameNames: seed%2 == 1, Note: fmt.Sprintf("seed %d", seed)}
 		if r.IntN(2) == 0 {
 			s.ListLag = time.Duration(r.Int64N(int64(slowList)))
 		}

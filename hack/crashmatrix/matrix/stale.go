@@ -3,6 +3,7 @@ package matrix
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -75,11 +76,23 @@ func (h *history) recording(c client.WithWatch) client.WithWatch {
 
 // had tells whether a binding's status ever named the thing.
 func (h *history) had(id string) bool {
+	return h.ever(func(s v1alpha1.CloudflareBindingStatus) bool { return s.ID == id })
+}
+
+// replaced tells whether a thing was ever one that had been replaced, or was to replace
+// another.
+func (h *history) replaced(id string) bool {
+	return h.ever(func(s v1alpha1.CloudflareBindingStatus) bool {
+		return s.Next != nil && s.Next.ID == id || slices.ContainsFunc(s.Old, func(o v1alpha1.OldThing) bool { return o.ID == id })
+	})
+}
+
+func (h *history) ever(is func(v1alpha1.CloudflareBindingStatus) bool) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, versions := range h.versions {
 		for _, o := range versions {
-			if b, ok := o.(*v1alpha1.CloudflareBinding); ok && b.Status.ID == id {
+			if b, ok := o.(*v1alpha1.CloudflareBinding); ok && is(b.Status) {
 				return true
 			}
 		}

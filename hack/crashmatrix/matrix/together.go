@@ -43,7 +43,7 @@ func (t Together) String() string {
 func (t Together) verdict(ctx context.Context, c client.WithWatch, maker Maker, namespace string) (v Verdict, err error) {
 	r := rand.New(rand.NewPCG(t.Seed, 0x746f676574686572))
 	clock := clocktesting.NewFakePassiveClock(time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC))
-	outside := cloudflarefake.New(cloudflarefake.Options{Now: clock.Now, ListLag: time.Duration(r.Int64N(int64(slowList)))})
+	outside := cloudflarefake.New(cloudflarefake.Options{Now: clock.Now, ListLag: time.Duration(r.Int64N(int64(slowList))), SameNames: t.Seed>>9%2 == 1})
 	a := NewWorld(Options{Client: c, Namespace: namespace, OwnerID: "cluster-a", Seed: t.Seed, Make: maker, Cloudflare: outside, Clock: clock})
 	worlds := []*World{a, a}
 	if t.Clusters {

@@ -96,6 +96,8 @@ type Options struct {
 	Namespace string
 	OwnerID   string
 	ListLag   time.Duration
+	// SameNames lets several things have one name where the name isn't the id.
+	SameNames bool
 	Seed      uint64
 	Make      Maker
 	// Cloudflare and Clock are shared by Worlds on one account; nil for own ones.
@@ -118,7 +120,7 @@ func NewWorld(o Options) *World {
 		w.Clock = clocktesting.NewFakePassiveClock(time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC))
 	}
 	if w.Cloudflare == nil {
-		w.Cloudflare = cloudflarefake.New(cloudflarefake.Options{Now: w.Clock.Now, ListLag: o.ListLag})
+		w.Cloudflare = cloudflarefake.New(cloudflarefake.Options{Now: w.Clock.Now, ListLag: o.ListLag, SameNames: o.SameNames})
 	}
 	w.Client = w.history.recording(o.Client)
 	w.Account = &v1alpha1.CloudflareAccount{}
