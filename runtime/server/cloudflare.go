@@ -151,13 +151,13 @@ func (c *cloud) gauges(m *telemetry.Metrics) {
 		return 0
 	})
 	const refused = "Calls of Cloudflare since the start that the token's budget didn't allow: refused here, or by Cloudflare."
-	m.Gauge("enigma_cloudflare_refused", refused, prometheus.Labels{"by": "budget"}, func() float64 { n, _ := c.account.Refused(); return float64(n) })
-	m.Gauge("enigma_cloudflare_refused", refused, prometheus.Labels{"by": "cloudflare"}, func() float64 { _, n := c.account.Refused(); return float64(n) })
+	m.Counter("enigma_cloudflare_refused_total", refused, prometheus.Labels{"by": "budget"}, func() float64 { n, _ := c.account.Refused(); return float64(n) })
+	m.Counter("enigma_cloudflare_refused_total", refused, prometheus.Labels{"by": "cloudflare"}, func() float64 { _, n := c.account.Refused(); return float64(n) })
 	if c.ledger != nil {
 		m.Gauge("enigma_usage_ledger_lag_seconds", "How far the usage ledger in D1 is behind; 0 before its first answer.", nil, func() float64 { return c.ledger.Lag().Seconds() })
 	}
 	if c.vectors != nil {
-		m.Gauge("enigma_vectors_dropped", "Matches of Vectorize since the start that weren't the tenant's: its index is shared by mistake.", nil, func() float64 {
+		m.Counter("enigma_vectors_dropped_total", "Matches of Vectorize since the start that weren't the tenant's: its index is shared by mistake.", nil, func() float64 {
 			n := c.vectors.Dropped()
 			if c.next != nil {
 				n += c.next.Dropped()
