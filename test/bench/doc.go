@@ -3,6 +3,7 @@
 // figures are ratios. It writes docs/benchmarks.json and docs/benchmarks.md.
 //
 // Everything of the runtime is on: authentication, rate limit, budget, session
-// store and metrics. Nothing here is a test: a figure that misses its goal is
+// store and metrics. Drivers of shared state are measured against a plain SET through
+// the same client, on servers that the command starts. Nothing here is a test: a figure that misses its goal is
 // written down as measured.
 package main

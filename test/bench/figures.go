@@ -29,7 +29,8 @@ var goals = []figures.Goal{
 
 // intro says what the figures compare.
 const intro = "Ratios compare with the floor (`test/bench/floor`: a bare reverse proxy that reads the request's body first) in the\n" +
-	"same run, in alternating rounds. Everything of the runtime is on: authentication, rate limit, budget, session store,\nmetrics."
+	"same run, in alternating rounds; decisions of the limiter with a plain SET through the same client. Everything of the\n" +
+	"runtime is on: authentication, rate limit, budget, session store, metrics. Servers of shared state run beside it on\nthe same cores."
 
 func median[T int64 | float64 | time.Duration](values []T) T {
 	if len(values) == 0 {
