@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	valkeygo "github.com/valkey-io/valkey-go"
 
@@ -120,12 +121,16 @@ type call struct{ keys, args []string }
 
 // runAll sends calls of one script together. Each is atomic, all of them are not.
 func (s *Store) runAll(ctx context.Context, n *names, sc *script, calls []call) ([][]valkeygo.ValkeyMessage, error) {
+	return s.runAllWithin(ctx, callTimeout, n, sc, calls)
+}
+
+func (s *Store) runAllWithin(ctx context.Context, most time.Duration, n *names, sc *script, calls []call) ([][]valkeygo.ValkeyMessage, error) {
 	link := s.link.client.Load()
 	if link == nil || s.link.closed.Load() {
 		return nil, unavailable(s.Health().Reason)
 	}
 	c := *link
-	bounded, cancel := context.WithTimeout(ctx, callTimeout)
+	bounded, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	marks := make([]string, len(calls))
 	commands := make([]valkeygo.Completed, len(calls))
@@ -171,11 +176,15 @@ func (s *Store) owed(ctx context.Context, n *names, sc *script, keys []string, a
 
 // do runs commands atomically in one round trip and returns their results.
 func (s *Store) do(ctx context.Context, n *names, keys []string, commands ...[]string) ([]valkeygo.ValkeyMessage, error) {
-	var words []string
+	return s.run(ctx, n, callScript, keys, words(commands)...)
+}
+
+// words are commands as call.lua reads them.
+func words(commands [][]string) (all []string) {
 	for _, c := range commands {
-		words = append(append(words, strconv.Itoa(len(c))), c...)
+		all = append(append(all, strconv.Itoa(len(c))), c...)
 	}
-	return s.run(ctx, n, callScript, keys, words...)
+	return all
 }
 
 // value returns what a value holds beside its tenant, which must be the caller's.

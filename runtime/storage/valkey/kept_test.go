@@ -76,7 +76,7 @@ func TestALongSession(t *testing.T) {
 	ctx, o := t.Context(), storage.Owner{Caller: "x"}
 	const messages = 100_000
 	first := time.UnixMilli(1_700_000_000_000).UTC()
-	content := func(n int) string { return fmt.Sprint(n, strings.Repeat("x", 300)) }
+	content := func(n int) string { return fmt.Sprint(n, strings.Repeat("x", 100)) }
 	for from := 0; from < messages; from += 5000 {
 		msgs := make([]storage.Message, 5000)
 		for i := range msgs {

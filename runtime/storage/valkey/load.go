@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"slices"
 	"strconv"
+	"time"
 
 	valkeygo "github.com/valkey-io/valkey-go"
 
@@ -12,6 +13,10 @@ import (
 	"github.com/crispy-enigma/crispy-enigma/runtime/storage/ledger"
 	"github.com/crispy-enigma/crispy-enigma/runtime/tenancy"
 )
+
+// loadTimeout bounds the script of a Load: one session may be tens of megabytes, which no
+// request waits for.
+const loadTimeout = 10 * time.Second
 
 // loading is one Load: the commands that take the records in, which run as one script.
 type loading struct {
@@ -63,7 +68,7 @@ func (p portable) Load(ctx context.Context, t tenancy.ID, records []storage.Reco
 	if len(l.commands) == 0 {
 		return nil
 	}
-	_, err = p.s.do(ctx, n, l.keys, l.commands...)
+	_, err = p.s.runAllWithin(ctx, loadTimeout, n, callScript, []call{{l.keys, words(l.commands)}})
 	return err
 }
 
