@@ -112,17 +112,17 @@ func (s shared) objects(t *testing.T) {
 // roll replaces both pods while a thousand answers are being streamed.
 func (s shared) roll(t *testing.T) {
 	s.serveModel(t, "slow", fmt.Sprint(streamTokens), streamPace.String())
-	d := s.tenant(t, "rolled", sharedSpec+slowModel+"  runtime:\n    replicas: 2\n")
-	s.kubectl(t, "rollout", "status", "deployment/tenant-rolled", "-n", s.ns, "--timeout=60s")
-	old := s.pods(t, "rolled")
+	d := s.tenant(t, "streamed", sharedSpec+slowModel+"  runtime:\n    replicas: 2\n")
+	s.kubectl(t, "rollout", "status", "deployment/tenant-streamed", "-n", s.ns, "--timeout=60s")
+	old := s.pods(t, "streamed")
 	if len(strings.Fields(old)) != 2 {
 		t.Fatalf("the tenant has the pods %q, want two", old)
 	}
-	l := s.press(t, "rolled", d.key, streams)
+	l := s.press(t, "streamed", d.key, streams)
 	begin := time.Now()
-	s.kubectl(t, "patch", "tenant", "rolled", "-n", s.ns, "--type=merge", "-p", `{"spec":{"runtime":{"resources":{"requests":{"cpu":"60m"}}}}}`)
-	s.kubectl(t, "wait", "tenant/rolled", "-n", s.ns, "--for=jsonpath={.status.observedGeneration}=2", "--timeout=60s")
-	s.kubectl(t, "rollout", "status", "deployment/tenant-rolled", "-n", s.ns, "--timeout=180s")
+	s.kubectl(t, "patch", "tenant", "streamed", "-n", s.ns, "--type=merge", "-p", `{"spec":{"runtime":{"resources":{"requests":{"cpu":"60m"}}}}}`)
+	s.kubectl(t, "wait", "tenant/streamed", "-n", s.ns, "--for=jsonpath={.status.observedGeneration}=2", "--timeout=60s")
+	s.kubectl(t, "rollout", "status", "deployment/tenant-streamed", "-n", s.ns, "--timeout=180s")
 	s.gone(t, old)
 	took := time.Since(begin)
 	count := l.stop(t)
@@ -134,7 +134,7 @@ func (s shared) roll(t *testing.T) {
 	if count.Streams < 2*streams || count.Sent < 50 || count.Messages < 2*streams {
 		t.Error("too little was asked to show anything")
 	}
-	s.kubectl(t, "delete", "tenant", "rolled", "-n", s.ns, "--timeout=90s")
+	s.kubectl(t, "delete", "tenant", "streamed", "-n", s.ns, "--timeout=90s")
 }
 
 // away kills the server. The pods stay in their Service, say that it is away and when to
