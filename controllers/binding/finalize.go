@@ -41,7 +41,7 @@ func (p *pass) finalize(ctx context.Context) (*verdict, error) {
 	}
 	v, err := p.deleteNext(ctx)
 	if errors.Is(err, cloudflare.ErrUnauthorized) || errors.Is(err, cloudflare.ErrWrongAccount) {
-		return p.credentialsGone(err.Error()), nil
+		return p.credentialsGone(steady(err)), nil
 	}
 	return v, err
 }

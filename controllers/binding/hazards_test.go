@@ -15,6 +15,7 @@ import (
 	"github.com/crispy-enigma/crispy-enigma/controllers/account"
 	"github.com/crispy-enigma/crispy-enigma/controllers/binding"
 	"github.com/crispy-enigma/crispy-enigma/controllers/cloudflare"
+	"github.com/crispy-enigma/crispy-enigma/controllers/cloudflare/cloudflarefake"
 	"github.com/crispy-enigma/crispy-enigma/hack/crashmatrix/matrix"
 )
 
@@ -230,6 +231,42 @@ var _ = Describe("a status that was lost", func() {
 			Expect(s.Cloudflare.Things()).To(ConsistOf(HaveField("ID", after.Status.ID)))
 			if kind != cloudflare.APIToken { // which is replaced: nobody knows its age
 				Expect(after.Status.ID).To(Equal(before.Status.ID))
+			}
+		})
+	}
+})
+
+var _ = Describe("what is refused again and again", func() {
+	for meaning, reason := range map[error]string{
+		cloudflare.ErrInvalid: v1alpha1.ReasonRefusedByAPI, cloudflare.ErrQuota: v1alpha1.ReasonQuotaExceeded, cloudflare.ErrForbidden: v1alpha1.ReasonPermissionMissing,
+	} {
+		It(fmt.Sprintf("is told once, in the same words: %v", meaning), func(ctx SpecContext) {
+			s := newStage(ctx)
+			s.made(ctx, cloudflare.D1, nil)
+			s.Cloudflare.OnCall(func(c cloudflarefake.Call) *cloudflarefake.Fault {
+				if c.Verb != cloudflare.Create {
+					return nil
+				}
+				return &cloudflarefake.Fault{Err: &cloudflare.Error{Op: "create D1 database", Meaning: meaning, Status: 400, RequestID: fmt.Sprintf("ray-%d", c.Seq)}}
+			})
+			first := s.passed(ctx).Marks().Get(v1alpha1.ConditionReady).DeepCopy()
+			Expect(first.Reason).To(Equal(reason))
+			said := len(s.Events.All())
+			watch, err := api.Watch(ctx, &v1alpha1.CloudflareBindingList{}, client.InNamespace(s.Namespace))
+			Expect(err).NotTo(HaveOccurred())
+			defer watch.Stop()
+			for range 3 {
+				Expect(s.passed(ctx).Marks().Get(v1alpha1.ConditionReady)).To(Equal(first))
+			}
+			Expect(s.Events.All()).To(HaveLen(said))
+			s.edited(ctx, func(b *v1alpha1.CloudflareBinding) { b.Labels = map[string]string{"last": "true"} })
+			for e := range watch.ResultChan() {
+				b, ok := e.Object.(*v1alpha1.CloudflareBinding)
+				Expect(ok).To(BeTrue())
+				Expect(b.Marks().Get(v1alpha1.ConditionReady)).To(Equal(first), "it flaps")
+				if b.Labels["last"] != "" {
+					break
+				}
 			}
 		})
 	}

@@ -10,6 +10,7 @@ import (
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/crispy-enigma/crispy-enigma/api/v1alpha1"
@@ -95,6 +96,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 		if v = p.explain(err); v == nil {
 			// What the pass did outside is recorded even so.
 			return reconcile.Result{}, errors.Join(err, p.save(ctx))
+		}
+		if !errors.Is(err, cloudflare.ErrRateLimited) { // which is of all, and no news
+			log.FromContext(ctx).Info("binding not brought on", "reason", v.reason, "error", err.Error())
 		}
 	}
 	v.mark(p.b)

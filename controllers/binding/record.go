@@ -56,7 +56,7 @@ func (p *pass) intend(ctx context.Context, name, nonce string) error {
 		return err
 	}
 	p.b.Status.Create = &v1alpha1.PendingCreate{Nonce: nonce, Name: name, At: metav1.NewTime(p.Clock.Now())}
-	if !settled(p.b) {
+	if !settled(p.b) && !refused(p.b) {
 		p.b.Marks().Reconciling(v1alpha1.ReasonCreating, fmt.Sprintf("%s %q is being made", noun(p.b), name))
 		p.b.Status.ObservedGeneration = p.b.Generation
 	}
@@ -64,6 +64,13 @@ func (p *pass) intend(ctx context.Context, name, nonce string) error {
 		return fmt.Errorf("writing down what is about to be made: %w", err)
 	}
 	return nil
+}
+
+// refused tells that the spec was tried before and why it came to nothing: that stays true
+// until another try has an outcome, and isn't told anew each time.
+func refused(b *v1alpha1.CloudflareBinding) bool {
+	c := b.Marks().Get(v1alpha1.ConditionReady)
+	return c != nil && c.ObservedGeneration == b.Generation && c.Status == metav1.ConditionFalse && !underway[c.Reason]
 }
 
 // persist writes the status, if the pass changed it and nobody else changed the binding.

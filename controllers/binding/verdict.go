@@ -123,11 +123,22 @@ func (p *pass) explainCall(e *cloudflare.Error) *verdict {
 	case errors.Is(e, cloudflare.ErrNotEmpty):
 		return wait(v1alpha1.ReasonDeleting, fmt.Sprintf("bucket %q still holds objects, and the operator empties none; empty it, or set spec.deletionPolicy to Retain to leave it", p.b.Status.ID), slow)
 	case errors.Is(e, cloudflare.ErrInvalid):
-		return stall(v1alpha1.ReasonRefusedByAPI, e.Error()+"; change the spec")
+		return stall(v1alpha1.ReasonRefusedByAPI, steady(e)+"; change the spec")
 	case errors.Is(e, cloudflare.ErrNameTaken):
-		return stall(v1alpha1.ReasonNameTaken, e.Error()+"; choose another spec.name, or adopt what is there with spec.adoption")
+		return stall(v1alpha1.ReasonNameTaken, steady(e)+"; choose another spec.name, or adopt what is there with spec.adoption")
 	}
 	return retry(v1alpha1.ReasonCloudflareUnavailable, fmt.Sprintf("%s: Cloudflare doesn't answer as it should; it is tried again by itself", e.Op), e.After)
+}
+
+// steady is an error in the same words each time: the request's id is in the log.
+func steady(err error) string {
+	var failed *cloudflare.Error
+	if !errors.As(err, &failed) {
+		return err.Error()
+	}
+	same := *failed
+	same.RequestID = ""
+	return same.Error()
 }
 
 func oneOf(permissions []string, kind cloudflare.Kind) string {
