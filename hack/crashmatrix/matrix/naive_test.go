@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/crispy-enigma/crispy-enigma/api/v1alpha1"
+	"github.com/crispy-enigma/crispy-enigma/controllers/account"
 	"github.com/crispy-enigma/crispy-enigma/controllers/binding"
 	"github.com/crispy-enigma/crispy-enigma/controllers/cloudflare"
 	"github.com/crispy-enigma/crispy-enigma/hack/crashmatrix/matrix"
@@ -92,6 +93,33 @@ func (u unboundStatus) Patch(ctx context.Context, o client.Object, p client.Patc
 	return u.SubResourceWriter.Patch(ctx, o, without(o, p), opts...)
 }
 
+// wasteful is our controller over an account whose Find deletes what it finds: it makes
+// anew what a crash left, and nothing is there twice in the end.
+func wasteful(d matrix.Deps) (reconcile.Reconciler, error) {
+	d.Accounts = deletingAccounts{d.Accounts}
+	return matrix.Ours(d)
+}
+
+type deletingAccounts struct{ account.Accounts }
+
+func (a deletingAccounts) Open(ctx context.Context, key client.ObjectKey) (account.Opened, error) {
+	o, err := a.Accounts.Open(ctx, key)
+	o.Edit = deletingFinds{o.Edit}
+	return o, err
+}
+
+type deletingFinds struct{ cloudflare.Account }
+
+func (d deletingFinds) Find(ctx context.Context, kind cloudflare.Kind, name string) ([]cloudflare.Thing, error) {
+	found, err := d.Account.Find(ctx, kind, name)
+	for _, t := range found {
+		if _, err := d.Do(ctx, cloudflare.Step{Verb: cloudflare.Delete, Kind: kind, ID: t.ID}); err != nil {
+			return nil, err
+		}
+	}
+	return nil, err
+}
+
 // chapters of a life alone.
 func chapters(kind cloudflare.Kind, names ...string) matrix.Life {
 	for _, life := range matrix.Lives() {
@@ -154,6 +182,12 @@ func TestAControllerThatTrustsItsCacheIsFound(t *testing.T) {
 	}
 	if r := wrong(t, matrix.Ours, life, 3, matrix.CrashBefore, ""); !r.OK() {
 		t.Errorf("ours is found too: %+v", r.Failures)
+	}
+}
+
+func TestAControllerThatMakesAnewWhatHoldsDataIsFound(t *testing.T) {
+	if r := wrong(t, wasteful, chapters(cloudflare.R2, "create", "delete"), 0, matrix.CrashAfter); r.Manual == 0 {
+		t.Error("no data was lost")
 	}
 }
 
