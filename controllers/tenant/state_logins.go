@@ -133,11 +133,11 @@ func storedLogin(s *sharedServer, tag string, secret *corev1.Secret) (login, boo
 		file = tenantconfig.LimitsURLFile
 	}
 	kind := s.address.Kind()
-	stored, err := statestore.Parse(kind, string(secret.Data[file]), nil)
-	if err != nil {
-		return login{}, false, nil // none, or edited by hand into what isn't one
+	var user, password string
+	// What can't be read is none, or was edited by hand into what isn't one.
+	if stored, err := statestore.Parse(kind, string(secret.Data[file]), nil); err == nil {
+		user, password = stored.Login()
 	}
-	user, password := stored.Login()
 	for _, slot := range []string{"a", "b"} {
 		name, err := statestore.User(kind, tag, slot)
 		if err != nil {
