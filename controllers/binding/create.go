@@ -73,7 +73,7 @@ func (p *pass) create(ctx context.Context, want cloudflare.Want) (*verdict, erro
 		}
 		p.accept(thing, false)
 		p.happened("Created", "%s %q was made", noun(p.b), thing.Name)
-		return p.goOn(), nil
+		return p.made(want, thing), nil
 	case errors.Is(err, cloudflare.ErrNameTaken) && want.Name != p.b.Spec.Name:
 		// An attempt of ours had its effect after all: the next pass finds it.
 		return p.undecided(), nil
@@ -165,6 +165,24 @@ func madeSince(thing cloudflare.Thing, begun *v1alpha1.PendingCreate) bool {
 // undecided waits until it can be known whether the thing was made.
 func (p *pass) undecided() *verdict {
 	return retry(v1alpha1.ReasonCreating, fmt.Sprintf("%s %q was asked for and the answer was lost; it is looked for before it is asked for again", noun(p.b), p.b.Status.Create.Name), 0)
+}
+
+// made ends the pass that made a thing. If nothing is left to do the binding is Ready by
+// what Cloudflare has just answered; whatever is left is the next pass's.
+func (p *pass) made(want cloudflare.Want, thing cloudflare.Thing) *verdict {
+	s := p.b.Status
+	steps, err := cloudflare.Plan(want, &thing)
+	switch {
+	case err != nil || s.Next != nil || len(s.Old) > 0 || p.strayed() != "":
+		return p.goOn()
+	case len(steps) > 0 && steps[0].Verb == cloudflare.CreateIndex:
+		return p.indexing(want, thing, atOnce)
+	case len(steps) > 0:
+		return p.goOn()
+	}
+	p.memory.unknow(p.b.UID)
+	p.saw()
+	return ready(v1alpha1.ReasonReady, p.asItShallBe(), p.next())
 }
 
 // goOn lets the next pass take the next step.

@@ -32,11 +32,14 @@ func (p *pass) warned(reason, format string, args ...any) {
 	p.Recorder.Eventf(p.b, nil, corev1.EventTypeWarning, reason, action, "%s", note(fmt.Sprintf(format, args...)))
 }
 
-// announce tells of a change of the Ready condition. What is under way tells of itself
-// once it is done.
+// announce tells of a change of the Ready condition. What was under way has told of
+// itself when it was done.
 func (r *Reconciler) announce(before, b *v1alpha1.CloudflareBinding) {
 	had, have := before.Marks().Get(v1alpha1.ConditionReady), b.Marks().Get(v1alpha1.ConditionReady)
 	if have == nil || had != nil && had.Status == have.Status && had.Reason == have.Reason || underway[have.Reason] {
+		return
+	}
+	if have.Reason == v1alpha1.ReasonReady && had != nil && underway[had.Reason] {
 		return
 	}
 	kind := corev1.EventTypeNormal

@@ -271,3 +271,20 @@ var _ = Describe("what is refused again and again", func() {
 		})
 	}
 })
+
+var _ = Describe("a bucket of a stranger's in another jurisdiction", func() {
+	It("isn't taken, changed or deleted for ours that is gone", func(ctx SpecContext) {
+		s := newStage(ctx)
+		s.made(ctx, cloudflare.R2, func(b *v1alpha1.CloudflareBinding) { b.Spec.Name, b.Spec.R2 = "photos", nil })
+		s.ready(ctx)
+		Expect(s.Cloudflare.Vanish(cloudflare.R2, "photos")).To(BeTrue())
+		s.Cloudflare.Plant(cloudflare.Thing{Kind: cloudflare.R2, Name: "photos", Settings: cloudflare.Settings{Jurisdiction: "eu"}})
+		effects := len(s.effects())
+		s.Sleep(13 * time.Hour)
+		s.stands(ctx, v1alpha1.ConditionStalled, v1alpha1.ReasonImmutable, "jurisdiction")
+		Expect(s.effects()).To(HaveLen(effects))
+		s.deleted(ctx)
+		Expect(s.settled(ctx)).To(BeNil())
+		Expect(s.Cloudflare.Things()).To(ConsistOf(HaveField("Settings.Jurisdiction", "eu")))
+	})
+})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -76,7 +77,7 @@ func (p *pass) change(ctx context.Context, want cloudflare.Want, have cloudflare
 		return nil, err
 	}
 	if len(steps) == 0 {
-		return p.built(have, building, answered), nil
+		return p.built(want, have, building, answered), nil
 	}
 	step := steps[0]
 	if v := p.dry(step); v != nil {
@@ -91,6 +92,13 @@ func (p *pass) change(ctx context.Context, want cloudflare.Want, have cloudflare
 	if p.memory.repeats(p.b.UID, step, p.Clock.Now()) {
 		return retry(v1alpha1.ReasonUpdating, fmt.Sprintf("%s %q: Cloudflare accepted a change and doesn't show it: %s; it is tried again by itself", noun(p.b), have.Name, step.Why), 0), nil
 	}
+	if step.Verb == cloudflare.CreateIndex && !settled(p.b) {
+		// The first ones are told of together.
+		if len(steps) == 1 {
+			p.happened("Updated", "%s %q was given its metadata indexes: %s", noun(p.b), have.Name, strings.Join(slices.Sorted(maps.Keys(want.Settings.MetadataIndexes)), ", "))
+		}
+		return p.indexing(want, have, atOnce), nil
+	}
 	p.happened("Updated", "%s %q was changed: %s", noun(p.b), have.Name, step.Why)
 	return p.going(v1alpha1.ReasonUpdating, fmt.Sprintf("%s %q is being changed to what the spec says", noun(p.b), have.Name), atOnce), nil
 }
@@ -104,7 +112,7 @@ func (p *pass) going(reason, message string, after time.Duration) *verdict {
 
 // built waits until Cloudflare shows the metadata indexes that were made: what is written
 // before isn't in them.
-func (p *pass) built(have cloudflare.Thing, building []string, answered bool) *verdict {
+func (p *pass) built(want cloudflare.Want, have cloudflare.Thing, building []string, answered bool) *verdict {
 	if len(building) == 0 {
 		return nil
 	}
@@ -112,7 +120,17 @@ func (p *pass) built(have cloudflare.Thing, building []string, answered bool) *v
 	if !answered {
 		after = atOnce
 	}
-	return p.going(v1alpha1.ReasonUpdating, fmt.Sprintf("metadata indexes of %q are being built: %s", have.Name, strings.Join(building, ", ")), after)
+	return p.indexing(want, have, after)
+}
+
+// indexing names the metadata indexes that Cloudflare doesn't show yet: from the first
+// that is asked for to the last that is built it says the same, and costs no write.
+func (p *pass) indexing(want cloudflare.Want, have cloudflare.Thing, after time.Duration) *verdict {
+	missing := maps.Clone(want.Settings.MetadataIndexes)
+	for property := range have.Settings.MetadataIndexes {
+		delete(missing, property)
+	}
+	return p.going(v1alpha1.ReasonUpdating, fmt.Sprintf("metadata indexes of %q are being built: %s", have.Name, strings.Join(slices.Sorted(maps.Keys(missing)), ", ")), after)
 }
 
 // buildPatience is how often is asked whether metadata indexes are built.
@@ -164,7 +182,7 @@ func (p *pass) keepToken(ctx context.Context, want cloudflare.Want) (*verdict, e
 
 // conclude does what isn't urgent, and says how things stand.
 func (p *pass) conclude(ctx context.Context) (*verdict, error) {
-	reason, message := v1alpha1.ReasonReady, fmt.Sprintf("%s %q is as the spec says", noun(p.b), p.b.Status.Name)
+	reason, message := v1alpha1.ReasonReady, p.asItShallBe()
 	if p.b.Spec.Type == v1alpha1.BindingVectorize {
 		v, why, err := p.replace(ctx)
 		if v != nil || err != nil {
@@ -186,6 +204,10 @@ func (p *pass) conclude(ctx context.Context) (*verdict, error) {
 		v.after, v.failed = trouble.after, true
 	}
 	return v, nil
+}
+
+func (p *pass) asItShallBe() string {
+	return fmt.Sprintf("%s %q is as the spec says", noun(p.b), p.b.Status.Name)
 }
 
 // removeOld removes one thing that was replaced and whose time has come. What keeps it

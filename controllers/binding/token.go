@@ -73,7 +73,7 @@ func (p *pass) mint(ctx context.Context) (*verdict, error) {
 	}
 	p.takeToken(thing.ID, policyHash(want.Settings.Policies))
 	p.memory.know(p.b.UID, thing, p.Clock.Now())
-	return p.goOn(), nil
+	return p.made(want, thing), nil
 }
 
 func (p *pass) whyMint() string {

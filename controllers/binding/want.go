@@ -84,6 +84,8 @@ func settings(b *v1alpha1.CloudflareBinding) cloudflare.Settings {
 	case v1alpha1.BindingR2:
 		if r := spec.R2; r != nil {
 			s.LocationHint, s.Jurisdiction, s.StorageClass = r.LocationHint, r.Jurisdiction, r.StorageClass
+		} else if spec.ExistingID == "" {
+			s.Jurisdiction = "default" // one of the name elsewhere is another bucket
 		}
 	case v1alpha1.BindingVectorize:
 		if v := spec.Vectorize; v != nil {
