@@ -90,10 +90,11 @@ func (p *pass) adopt(ctx context.Context, thing cloudflare.Thing) (*verdict, err
 }
 
 // remember finds what the binding had where its status was lost, as in a restore of an
-// older copy of the API server's. That it had something shows in the finalizer; a name of
-// the spec's own is for claim to find.
+// older copy of the API server's. That it had something shows in the finalizer, without
+// the account that the first status of all names; a name of the spec's own is for claim to
+// find. Where a creation was refused there is a status, and the look is saved.
 func (p *pass) remember(ctx context.Context) (*verdict, error) {
-	if !controllerutil.ContainsFinalizer(p.b, Finalizer) || p.b.Spec.ExistingID != "" {
+	if !controllerutil.ContainsFinalizer(p.b, Finalizer) || p.base.Status.AccountID != "" || p.b.Spec.ExistingID != "" {
 		return nil, nil
 	}
 	var found *cloudflare.Thing

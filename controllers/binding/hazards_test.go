@@ -255,10 +255,12 @@ var _ = Describe("what is refused again and again", func() {
 			watch, err := api.Watch(ctx, &v1alpha1.CloudflareBindingList{}, client.InNamespace(s.Namespace))
 			Expect(err).NotTo(HaveOccurred())
 			defer watch.Stop()
+			calls := s.Cloudflare.Calls()
 			for range 3 {
 				Expect(s.passed(ctx).Marks().Get(v1alpha1.ConditionReady)).To(Equal(first))
 			}
 			Expect(s.Events.All()).To(HaveLen(said))
+			Expect(s.Cloudflare.Calls()-calls).To(Equal(3), "a try costs one call")
 			s.edited(ctx, func(b *v1alpha1.CloudflareBinding) { b.Labels = map[string]string{"last": "true"} })
 			for e := range watch.ResultChan() {
 				b, ok := e.Object.(*v1alpha1.CloudflareBinding)
