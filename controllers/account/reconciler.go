@@ -129,16 +129,20 @@ type verdict struct {
 	reason, message string
 }
 
+func stalledBy(p *Problem) *verdict {
+	return &verdict{stalled: true, reason: p.Reason, message: p.Message}
+}
+
 // credentials verifies the token. next is when to look again.
 func (r *Reconciler) credentials(ctx context.Context, a *v1alpha1.CloudflareAccount) (v *verdict, next time.Duration, err error) {
 	found, err := r.Accounts.verify(ctx, a)
 	if err != nil {
 		return unverified(a, err)
 	}
-	if p := found.problem; p != nil {
-		a.Marks().False(v1alpha1.ConditionCredentialsReady, p.Reason, p.Message)
+	if found.problem != nil {
+		a.Marks().False(v1alpha1.ConditionCredentialsReady, found.problem.Reason, found.problem.Message)
 		// The Secret is read often, Cloudflare asked seldom.
-		return &verdict{stalled: true, reason: p.Reason, message: p.Message}, refusedSecret, nil
+		return stalledBy(found.problem), refusedSecret, nil
 	}
 	markVerified(a, found)
 	return nil, min(settled, max(found.at.Add(verifyEvery).Sub(r.Clock.Now()), time.Second)), nil

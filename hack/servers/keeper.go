@@ -21,20 +21,34 @@ type Keeper struct {
 	err      error
 }
 
-func (*Keeper) Helper()                  {}
-func (*Keeper) Name() string             { return "servers" }
-func (*Keeper) Log(...any)               {}
-func (*Keeper) Logf(string, ...any)      {}
+// Helper is testing.TB's.
+func (*Keeper) Helper() {}
+
+// Name is testing.TB's.
+func (*Keeper) Name() string { return "servers" }
+
+// Log is testing.TB's.
+func (*Keeper) Log(...any) {}
+
+// Logf is testing.TB's.
+func (*Keeper) Logf(string, ...any) {}
+
+// Context is testing.TB's.
 func (*Keeper) Context() context.Context { return context.Background() }
 
-func (k *Keeper) Error(args ...any)                 { k.fail(fmt.Sprint(args...)) }
+// Error is testing.TB's.
+func (k *Keeper) Error(args ...any) { k.fail(fmt.Sprint(args...)) }
+
+// Errorf is testing.TB's.
 func (k *Keeper) Errorf(format string, args ...any) { k.fail(fmt.Sprintf(format, args...)) }
 
+// Fatal is testing.TB's.
 func (k *Keeper) Fatal(args ...any) {
 	k.Error(args...)
 	runtime.Goexit()
 }
 
+// Fatalf is testing.TB's.
 func (k *Keeper) Fatalf(format string, args ...any) {
 	k.Errorf(format, args...)
 	runtime.Goexit()
@@ -48,18 +62,21 @@ func (k *Keeper) fail(text string) {
 	}
 }
 
+// Failed is testing.TB's.
 func (k *Keeper) Failed() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.err != nil
 }
 
+// Cleanup is testing.TB's.
 func (k *Keeper) Cleanup(f func()) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.cleanups = append(k.cleanups, f)
 }
 
+// TempDir is testing.TB's.
 func (k *Keeper) TempDir() string {
 	dir, err := os.MkdirTemp("", "servers-")
 	if err != nil {

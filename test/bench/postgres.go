@@ -66,7 +66,7 @@ func postgresLogin(ctx context.Context, tb testing.TB, server *servers.PostgresS
 	defer func() { _ = admin.Close(ctx) }()
 	tag := statestore.Tag(benchIdentity)
 	user, err1 := statestore.PostgresUser(tag, "a")
-	verifier, err2 := statestore.PostgresVerifier(statePassword)
+	verifier, err2 := statestore.PostgresVerifier(stateKey)
 	role, err3 := statestore.PostgresTenant(tag)
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return "", err
@@ -80,5 +80,5 @@ func postgresLogin(ctx context.Context, tb testing.TB, server *servers.PostgresS
 			return "", fmt.Errorf("making the tenant's login: %w", err)
 		}
 	}
-	return server.URL(user, statePassword, database), nil
+	return server.URL(user, stateKey, database), nil
 }

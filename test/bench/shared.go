@@ -21,8 +21,8 @@ import (
 	"github.com/crispy-enigma/crispy-enigma/runtime/tenancy"
 )
 
-// statePassword is the tenant's login's, on servers that nobody else reaches.
-const statePassword = "ce_c4nary_bench_state"
+// stateKey opens the tenant's login, on servers that nobody else reaches.
+const stateKey = "ce_c4nary_bench_state"
 
 // withServers ends the servers that f starts.
 func withServers(f func(tb testing.TB) error) error {
@@ -37,8 +37,8 @@ func withServers(f func(tb testing.TB) error) error {
 // give the tenant.
 func redisServer(tb testing.TB) (*servers.RedisServer, string) {
 	r, tag := servers.Redis(tb, servers.RedisOptions{}), statestore.Tag(benchIdentity)
-	r.SetUser(tb, statestore.ACLUser(tag), statePassword, statestore.ACLRules(tag))
-	return r, r.URL(statestore.ACLUser(tag), statePassword)
+	r.SetUser(tb, statestore.ACLUser(tag), stateKey, statestore.ACLRules(tag))
+	return r, r.URL(statestore.ACLUser(tag), stateKey)
 }
 
 // told is a number that a server tells under a name.
