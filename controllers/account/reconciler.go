@@ -142,7 +142,7 @@ func (r *Reconciler) credentials(ctx context.Context, a *v1alpha1.CloudflareAcco
 	if found.problem != nil {
 		a.Marks().False(v1alpha1.ConditionCredentialsReady, found.problem.Reason, found.problem.Message)
 		// The Secret is read often, Cloudflare asked seldom.
-		return stalledBy(found.problem), refusedSecret, nil
+		return stalledBy(found.problem), refusedSecret, nil //nolint:nilerr // the problem becomes the verdict
 	}
 	markVerified(a, found)
 	return nil, min(settled, max(found.at.Add(verifyEvery).Sub(r.Clock.Now()), time.Second)), nil
