@@ -65,6 +65,7 @@ func TestTheTenantsWordGoesBeforeItsClasss(t *testing.T) {
 	got := effective(v1alpha1.TenantSpec{Upstream: upstream}, class)
 	wantLimits := v1alpha1.EffectiveLimits{
 		PerMinute: 5, WindowSec: 60, Burst: 2, BurstWindowSec: 10, DailyTokens: 10, MonthlyTokens: 100, BodyBytes: 2 << 20, MessageChars: 10_000,
+		OnStoreFailure: "local",
 	}
 	if diff := cmp.Diff(wantLimits, got.Limits); diff != "" {
 		t.Error(diff)
@@ -96,6 +97,7 @@ func TestWhatNobodyNamesIsHeldToTheClasssMaximum(t *testing.T) {
 	got := effective(v1alpha1.TenantSpec{}, class)
 	wantLimits := v1alpha1.EffectiveLimits{
 		PerMinute: 7, WindowSec: 60, Burst: 3, BurstWindowSec: 10, DailyTokens: 10, MonthlyTokens: 100, BodyBytes: 2 << 10, MessageChars: 10_000,
+		OnStoreFailure: "local",
 	}
 	if diff := cmp.Diff(wantLimits, got.Limits); diff != "" {
 		t.Error(diff)
