@@ -22,6 +22,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/crispy-enigma/crispy-enigma/api/v1alpha1"
+	"github.com/crispy-enigma/crispy-enigma/cmd/internal/memory"
 	"github.com/crispy-enigma/crispy-enigma/controllers"
 	"github.com/crispy-enigma/crispy-enigma/controllers/account"
 	"github.com/crispy-enigma/crispy-enigma/controllers/tenant/resources"
@@ -84,6 +85,8 @@ func run(ctx context.Context, args []string, notes io.Writer) error {
 	if err != nil {
 		return err
 	}
+	memory.Limit()
+	memory.Pace()
 	logger := logr.FromSlogHandler(slog.NewJSONHandler(notes, &slog.HandlerOptions{Level: f.logLevel}))
 	log.SetLogger(logger)
 	options, err := operatorOptions(ctx, f)

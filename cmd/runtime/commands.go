@@ -14,6 +14,7 @@ import (
 	"strconv"
 
 	"github.com/crispy-enigma/crispy-enigma/api/tenantconfig"
+	"github.com/crispy-enigma/crispy-enigma/cmd/internal/memory"
 	"github.com/crispy-enigma/crispy-enigma/runtime/move"
 	"github.com/crispy-enigma/crispy-enigma/runtime/server"
 	"github.com/crispy-enigma/crispy-enigma/runtime/telemetry"
@@ -56,7 +57,7 @@ func begin(flags *flag.FlagSet, args []string, stderr io.Writer) (j job, status 
 		complain(stderr, *dir, err)
 		return j, 2, false
 	}
-	limitMemory()
+	memory.Limit()
 	return job{tenant, telemetry.NewLogger(stderr, slog.LevelInfo)}, 0, true
 }
 

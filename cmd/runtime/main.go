@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/crispy-enigma/crispy-enigma/cmd/internal/memory"
 	"github.com/crispy-enigma/crispy-enigma/runtime/server"
 	"github.com/crispy-enigma/crispy-enigma/runtime/telemetry"
 	"github.com/crispy-enigma/crispy-enigma/runtime/tenancy"
@@ -71,8 +72,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		complain(stderr, *dir, err)
 		return 2
 	}
-	limitMemory()
-	paceCollector()
+	memory.Limit()
+	memory.Pace()
 	logger := telemetry.NewLogger(stderr, lv)
 	srv, err := server.New(ctx, server.Options{
 		Tenant: tenant, Dir: *dir, APIAddress: *api, MetricsAddress: *metrics,

@@ -1,4 +1,7 @@
-package main
+// Package memory keeps a process within what its container may have: the garbage collector
+// is told of the limit, and runs as often as what is alive makes worth while. What the
+// environment says in GOGC and GOMEMLIMIT goes first.
+package memory
 
 import (
 	"io/fs"
@@ -16,12 +19,12 @@ import (
 // times a second under load.
 const garbage = 20 << 20
 
-// paceCollector has the collector run when garbage has come up to its bound, or to half
+// Pace has the collector run when garbage has come up to its bound, or to half
 // of what it has to look through, if that is more: with a thousand streams open, Go's
 // default would let as much again lie about. It adapts after each collection, unless the
 // environment says otherwise. The memory limit goes first: near it the collector runs
 // whatever this says.
-func paceCollector() {
+func Pace() {
 	if os.Getenv("GOGC") != "" {
 		return
 	}
@@ -58,9 +61,9 @@ func lookedThrough() uint64 {
 	return sum
 }
 
-// limitMemory lets the garbage collector know the container's limit, unless the
+// Limit lets the garbage collector know the container's limit, unless the
 // environment says otherwise.
-func limitMemory() {
+func Limit() {
 	if os.Getenv("GOMEMLIMIT") != "" {
 		return
 	}

@@ -1,4 +1,4 @@
-package main
+package memory
 
 import (
 	"runtime"
@@ -55,7 +55,7 @@ func TestTheCollectorIsPaced(t *testing.T) {
 	t.Setenv("GOGC", "")
 	before := debug.SetGCPercent(100)
 	defer debug.SetGCPercent(before)
-	paceCollector()
+	Pace()
 	var sink []byte
 	collections := func(live []byte, least, most int) uint32 {
 		// What a collection found is heard of a moment after it.
