@@ -155,6 +155,9 @@ func (p *pass) open(ctx context.Context) (*verdict, error) {
 	case !allowed:
 		return wait(v1alpha1.ReasonAccountNotAllowed, fmt.Sprintf(
 			"spec.accountRef: CloudflareAccount %s isn't for namespace %q; its owner can allow it in spec.allowedNamespaces", accountKey(p.b), p.b.Namespace), slow), nil
+	case !p.account.Account.DeletionTimestamp.IsZero() && !p.pending():
+		return wait(v1alpha1.ReasonAccountNotAllowed, fmt.Sprintf(
+			"CloudflareAccount %s is being deleted, and nothing new is made in it; name another account in a new CloudflareBinding", accountKey(p.b)), slow), nil
 	case p.account.Account.Spec.Actuation == v1alpha1.ActuationPaused:
 		return nil, account.ErrPaused
 	}

@@ -425,6 +425,20 @@ var _ = Describe("trouble", func() {
 		s.Account.Spec.Actuation = v1alpha1.ActuationReconciling
 		s.ready(ctx)
 	})
+	It("is being deleted: nothing new is begun, and what there is goes", func(ctx SpecContext) {
+		s := newStage(ctx)
+		s.made(ctx, cloudflare.KV, func(b *v1alpha1.CloudflareBinding) { b.Spec.DeletionPolicy = v1alpha1.DeletionDelete })
+		s.Account.DeletionTimestamp = &metav1.Time{Time: s.Clock.Now()}
+		s.stands(ctx, v1alpha1.ConditionReconciling, v1alpha1.ReasonAccountNotAllowed, "is being deleted")
+		Expect(s.effects()).To(BeEmpty())
+		s.Account.DeletionTimestamp = nil
+		b := s.ready(ctx)
+		s.Account.DeletionTimestamp = &metav1.Time{Time: s.Clock.Now()}
+		s.ready(ctx)
+		Expect(s.Client.Delete(ctx, b)).To(Succeed())
+		Expect(s.settled(ctx)).To(BeNil())
+		Expect(s.Cloudflare.Owned("cluster-a")).To(BeEmpty())
+	})
 	It("is an account that isn't for the namespace", func(ctx SpecContext) {
 		s := newStage(ctx)
 		s.Account.Namespace = "elsewhere"
