@@ -83,6 +83,7 @@ func lament(s *stage.Stage) {
 	for _, args := range [][]string{
 		{"get", "tenants,cfa,cfb,pods,pvc", "-A", "-o", "wide"},
 		{"get", "events", "-A", "--sort-by=.lastTimestamp"},
+		{"logs", "-n", stage.RedisNamespace, "deployment/redis", "--tail=40"},
 		{"logs", "-n", stage.SystemNamespace, "-l", "app.kubernetes.io/instance=" + stage.Release, "--tail=60"},
 	} {
 		out, err := s.Kubectl(context.Background(), args...)
