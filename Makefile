@@ -18,7 +18,7 @@ WATCH   := go run -buildvcs=false ./hack/watchrun
 ## Use it
 
 .PHONY: up
-up: ## A real cluster on this machine, the chart, a tenant, and one real chat. OUTBOUND=host:port lets pods reach a model server
+up: ## A real cluster on this machine, the chart, two tenants (one on a stand-in of Cloudflare), and real chats. OUTBOUND=host:port lets pods reach a model server
 	@go run -buildvcs=false ./test/e2e/demo $(if $(OUTBOUND),-outbound '$(OUTBOUND)')
 
 .PHONY: down
