@@ -44,8 +44,10 @@ type made struct {
 }
 
 const (
-	// fresh is how long our own effect stands for a look.
-	fresh = time.Minute
+	// fresh is how long our own effect stands for a look. Where thousands are made at once
+	// the next step's turn comes minutes later, and a look before it would cost as much as
+	// the step; what somebody changes meanwhile the next list or poll shows.
+	fresh = 10 * time.Minute
 	// indexLag is how long a metadata index may take to be shown.
 	indexLag = 2 * time.Minute
 	// repeatedWithin is how soon after a change the same one shows that it had no effect,
