@@ -18,10 +18,6 @@ import (
 	"github.com/crispy-enigma/crispy-enigma/controllers/tenant/resources"
 )
 
-// LabelEnvironment on a binding tells people who read the account's lists which
-// environment its Tenant is of.
-const LabelEnvironment = "ai.crispy-enigma.dev/environment"
-
 func (p *pass) kind() cloudflare.Kind { return cloudflare.Kind(p.b.Spec.Type) }
 
 // noun is the binding's kind of thing in a sentence.
@@ -58,7 +54,7 @@ func (p *pass) identity() cloudflare.Identity {
 		tenant = p.b.Name
 	}
 	return cloudflare.Identity{
-		OwnerID: p.account.OwnerID, Environment: p.b.Labels[LabelEnvironment],
+		OwnerID: p.account.OwnerID, Environment: p.b.Labels[resources.LabelEnvironment],
 		Namespace: p.b.Namespace, Tenant: tenant, Role: role, UID: string(p.b.UID),
 	}
 }

@@ -2,6 +2,7 @@ package valkey
 
 import (
 	"context"
+	"errors"
 	"math"
 	"slices"
 	"strconv"
@@ -22,8 +23,8 @@ func (b budgets) Reserve(ctx context.Context, t tenancy.ID, limits []storage.Lim
 	if err := b.s.admit(ctx, t); err != nil {
 		return storage.Reservation{}, err
 	}
-	if !valid(limits, amounts) {
-		return storage.Reservation{}, storage.ErrBadAmount
+	if err := storage.CheckAmounts(limits, amounts); err != nil {
+		return storage.Reservation{}, err
 	}
 	if len(limits) == 0 {
 		return storage.Reservation{}, nil
@@ -98,8 +99,8 @@ func (b budgets) Settle(ctx context.Context, t tenancy.ID, r storage.Reservation
 	if t.IsZero() {
 		return storage.ErrNoTenant
 	}
-	if !valid(r.Limits, r.Amounts) || !valid(r.Limits, used) {
-		return storage.ErrBadAmount
+	if err := errors.Join(storage.CheckAmounts(r.Limits, r.Amounts), storage.CheckAmounts(r.Limits, used)); err != nil {
+		return err
 	}
 	if len(used) == 0 {
 		return nil
@@ -198,10 +199,6 @@ func gone(until time.Time) string {
 		return "0"
 	}
 	return strconv.FormatInt(max(1, until.Add(settleLate).UnixMilli()), 10)
-}
-
-func valid(limits []storage.Limit, amounts []int64) bool {
-	return len(limits) == len(amounts) && !slices.ContainsFunc(amounts, func(a int64) bool { return a < 0 })
 }
 
 // budgetNames are those that the index knows, in their order.
