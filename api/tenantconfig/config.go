@@ -1,6 +1,9 @@
 package tenantconfig
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Version is the document version that this build writes, and the newest that it
 // reads.
@@ -38,8 +41,15 @@ type Config struct {
 	Budget Budget `json:"budget,omitzero"`
 	// Sessions bounds the chat history.
 	Sessions Sessions `json:"sessions"`
-	// Documents says where the tenant's documents are kept. A change needs a restart.
+	// Documents says where the tenant's documents are kept and how they are searched. A
+	// change of Store, Vectorize or Embedding needs a restart.
 	Documents Documents `json:"documents,omitzero"`
+	// Tools says what models and callers may do.
+	Tools Tools `json:"tools,omitzero"`
+	// Speech says who reads texts out.
+	Speech Speech `json:"speech,omitzero"`
+	// Playground serves a page at / that tries the API.
+	Playground bool `json:"playground,omitempty"`
 	// Cloudflare holds what else of the tenant's Cloudflare account its pods use. A
 	// change needs a restart, but for that of the token.
 	Cloudflare Cloudflare `json:"cloudflare,omitzero"`
@@ -224,6 +234,16 @@ type Prompt struct {
 	TemperatureMilli *int `json:"temperatureMilli,omitempty"`
 	// MaxTokens is always sent upstream, 1 or more.
 	MaxTokens int `json:"maxTokens,omitempty"`
+	// TopPMilli is nucleus sampling in thousandths, 1 to 1000. Nil leaves it to the model.
+	TopPMilli *int `json:"topPMilli,omitempty"`
+	// Stop ends an answer where the model writes one of these, at most 4.
+	Stop []string `json:"stop,omitempty"`
+	// ContextTokens is how long a prompt may be, answer included: the model's context
+	// window, 1024 or more. 0 is 8192.
+	ContextTokens int `json:"contextTokens,omitempty"`
+	// Summarize tells that messages that no longer fit into the context are summed up by
+	// the model instead of left out.
+	Summarize bool `json:"summarize,omitempty"`
 }
 
 // Limits say how much a tenant may ask.
@@ -299,16 +319,67 @@ type Sessions struct {
 
 // Document stores.
 const (
-	// DocumentsVectorize keeps vectors in a Cloudflare Vectorize index.
+	// DocumentsState keeps documents with the rest of the tenant's state; they are
+	// searched in the pod's memory.
+	DocumentsState = "state"
+	// DocumentsVectorize keeps vectors in a Cloudflare Vectorize index, and the texts with
+	// the rest of the tenant's state.
 	DocumentsVectorize = "vectorize"
 )
 
-// Documents says where the tenant's documents are kept.
+// EmbeddingLSA is the embedding model that is learnt from the tenant's own documents.
+const EmbeddingLSA = "builtin/lsa"
+
+// Documents says where the tenant's documents are kept and how they are searched.
 type Documents struct {
-	// Store is DocumentsVectorize, or empty without documents.
+	// Store is DocumentsState or DocumentsVectorize, or empty without documents.
 	Store string `json:"store,omitempty"`
 	// Vectorize is the index, with DocumentsVectorize.
 	Vectorize Vectorize `json:"vectorize,omitzero"`
+	// Embedding makes vectors of passages and queries.
+	Embedding Embedding `json:"embedding,omitzero"`
+	// Chunking cuts documents into passages.
+	Chunking Chunking `json:"chunking,omitzero"`
+	// FetchHosts are the hosts that documents may be fetched from: a name, or "*." and a
+	// domain for all below it. Empty allows none.
+	FetchHosts []string `json:"fetchHosts,omitempty"`
+	// LinkHosts are the hosts that an answer made from documents may link to, beside the
+	// addresses of the documents themselves. Written like FetchHosts.
+	LinkHosts []string `json:"linkHosts,omitempty"`
+	// RerankModel orders what was found once more; empty for none.
+	RerankModel string `json:"rerankModel,omitempty"`
+	// MinScoreMilli is the score, in thousandths, below which a passage isn't given.
+	MinScoreMilli int `json:"minScoreMilli,omitempty"`
+	// VectorWeightMilli is the weight of the vectors' score beside that of the words', in
+	// thousandths, 0 to 10000. Nil is the default of the search.
+	VectorWeightMilli *int `json:"vectorWeightMilli,omitempty"`
+	// CacheSeconds is how long an answer to a search is kept; 0 is an hour, -1 never.
+	CacheSeconds int `json:"cacheSeconds,omitempty"`
+	// SemanticCacheMilli answers a query from the cache if it is as similar, in
+	// thousandths of a cosine, to one that was answered; 0 is off.
+	SemanticCacheMilli int `json:"semanticCacheMilli,omitempty"`
+	// MaxPassages is how many passages the tenant may keep; 0 is 200,000.
+	MaxPassages int `json:"maxPassages,omitempty"`
+	// UploadBytes is the largest document that is taken; 0 is 25 MiB.
+	UploadBytes int64 `json:"uploadBytes,omitempty"`
+}
+
+// Embedding makes vectors.
+type Embedding struct {
+	// Model at the upstream, or EmbeddingLSA. Empty is EmbeddingLSA.
+	Model string `json:"model,omitempty"`
+	// Dimensions of its vectors; 0 takes those of the first answer. Of EmbeddingLSA always
+	// 0.
+	Dimensions int `json:"dimensions,omitempty"`
+}
+
+// Chunking cuts documents into passages.
+type Chunking struct {
+	// MaxChars is how long a passage is in characters, 100 to 10000; 0 is 1200.
+	MaxChars int `json:"maxChars,omitempty"`
+	// Overlap is how many characters of a passage begin the next, less than half of
+	// MaxChars. Nil is an eighth of MaxChars.
+	Overlap *int `json:"overlap,omitempty"`
 }
 
 // Vectorize is one index, or a namespace of one.
@@ -352,4 +423,120 @@ type Cloudflare struct {
 	// jurisdiction: "default", "eu" or "fedramp".
 	Originals             string `json:"originals,omitempty"`
 	OriginalsJurisdiction string `json:"originalsJurisdiction,omitempty"`
+}
+
+// What a tool does to the world.
+const (
+	// EffectRead looks something up and changes nothing.
+	EffectRead = "read"
+	// EffectWrite changes something, or tells somebody something.
+	EffectWrite = "write"
+)
+
+// Tools says what models and callers may do.
+type Tools struct {
+	// Enabled opens the tools' endpoints and gives tools to models.
+	Enabled bool `json:"enabled,omitempty"`
+	// Allow are the only tools there are, if it isn't empty; Deny aren't there in any
+	// case. Tools of an MCP server are named <server>.<tool>, and <server>.* is all.
+	Allow []string `json:"allow,omitempty"`
+	Deny  []string `json:"deny,omitempty"`
+	// MaxSteps is how often one question may go back to the model with results, 1 to 32;
+	// 0 is 8.
+	MaxSteps int `json:"maxSteps,omitempty"`
+	// AfterUntrusted are tools with effects, or that leave the pod, which a model may
+	// still call once documents or results of tools are before it. Without it, such text
+	// could make it act.
+	AfterUntrusted []string `json:"afterUntrusted,omitempty"`
+	// HTTP are tools that call the tenant's own services.
+	HTTP []HTTPTool `json:"http,omitempty"`
+	// MCP are servers of the Model Context Protocol whose tools are offered.
+	MCP []MCPServer `json:"mcp,omitempty"`
+}
+
+// HTTPTool is one call of a service.
+type HTTPTool struct {
+	// Name is unique among tools: letters, digits, _ and -, at most 64.
+	Name string `json:"name"`
+	// Description tells the model what it is for.
+	Description string `json:"description"`
+	// Method is GET, POST, PUT, PATCH or DELETE.
+	Method string `json:"method"`
+	// URL with {parameter} in its path and query, never in its host.
+	URL string `json:"url"`
+	// Parameters is a JSON Schema (2020-12) of an object. What isn't in URL is sent as a
+	// JSON body, or with GET and DELETE as a query.
+	Parameters json.RawMessage `json:"parameters,omitempty"`
+	// Headers are sent as they are.
+	Headers map[string]string `json:"headers,omitempty"`
+	// SecretHeaders are sent with the contents of files beside this document.
+	SecretHeaders []SecretHeader `json:"secretHeaders,omitempty"`
+	// Effect is EffectRead or EffectWrite.
+	Effect string `json:"effect"`
+	// Private allows addresses of private networks, such as services of the cluster. Never
+	// the pod's own or those of the cloud's metadata.
+	Private bool `json:"private,omitempty"`
+	// RedirectHosts are hosts beside the URL's own that a redirect may lead to.
+	RedirectHosts []string `json:"redirectHosts,omitempty"`
+	// TimeoutSeconds of the whole call, 1 to 120; 0 is 30.
+	TimeoutSeconds int `json:"timeoutSeconds,omitempty"`
+	// Retries of a call that was refused for a moment, 0 to 3; only with EffectRead.
+	Retries int `json:"retries,omitempty"`
+	// Result is a JSON Pointer to the part of the answer that is given; empty for all.
+	Result string `json:"result,omitempty"`
+}
+
+// SecretHeader is a header whose value is a secret.
+type SecretHeader struct {
+	// Name of the header.
+	Name string `json:"name"`
+	// Prefix comes before the value, for example "Bearer ".
+	Prefix string `json:"prefix,omitempty"`
+	// ValueFile is the name, beside this document, of the file with the value.
+	ValueFile string `json:"valueFile"`
+	// Revision changes whenever the value does. It is a keyed hash.
+	Revision string `json:"revision,omitempty"`
+}
+
+// MCPServer is a server of the Model Context Protocol, over streamable HTTP.
+type MCPServer struct {
+	// Name is unique among servers and begins its tools' names: letters, digits, _ and -,
+	// at most 32.
+	Name string `json:"name"`
+	// URL of its endpoint.
+	URL string `json:"url"`
+	// TokenFile is the name, beside this document, of the file with the bearer token;
+	// empty for none.
+	TokenFile string `json:"tokenFile,omitempty"`
+	// Revision changes whenever the token does. It is a keyed hash.
+	Revision string `json:"revision,omitempty"`
+	// Allow are the only tools that are taken from it, if it isn't empty.
+	Allow []string `json:"allow,omitempty"`
+	// ReadOnly are those of its tools that have EffectRead. What a server says of itself
+	// isn't believed.
+	ReadOnly []string `json:"readOnly,omitempty"`
+	// Private allows addresses of private networks, see HTTPTool.
+	Private bool `json:"private,omitempty"`
+	// TimeoutSeconds of one call, 1 to 120; 0 is 30.
+	TimeoutSeconds int `json:"timeoutSeconds,omitempty"`
+}
+
+// Speech providers.
+const (
+	// SpeechUpstream is the upstream of the chat models.
+	SpeechUpstream = "upstream"
+	// SpeechLocal is flite or espeak-ng in the runtime's image.
+	SpeechLocal = "local"
+)
+
+// Speech says who reads texts out.
+type Speech struct {
+	// Provider is SpeechUpstream or SpeechLocal, or empty without speech.
+	Provider string `json:"provider,omitempty"`
+	// Model at the upstream.
+	Model string `json:"model,omitempty"`
+	// Voice that is used where none is asked for; empty for the model's own.
+	Voice string `json:"voice,omitempty"`
+	// Voices that GET /tts/voices tells and a request may name. Empty allows any.
+	Voices []string `json:"voices,omitempty"`
 }

@@ -20,6 +20,8 @@ const (
 	StateCAFile   = "state-ca.crt"
 	LimitsURLFile = "limits-url"
 	LimitsCAFile  = "limits-ca.crt"
+	// ToolSecretPrefix begins the names of the files with the secrets of tools.
+	ToolSecretPrefix = "tool-"
 	// StateDir is where the volume of the embedded store is mounted.
 	StateDir = "/var/lib/crispy-enigma"
 	// EnvDir names the environment variable that replaces Dir.
@@ -52,6 +54,10 @@ type Status struct {
 	Store StoreStatus `json:"store"`
 	// Documents tells whether the store of documents answers; zero without one.
 	Documents StoreStatus `json:"documents,omitzero"`
+	// Index tells what can be searched; zero without documents.
+	Index IndexStatus `json:"index,omitzero"`
+	// Tools are those of the tenant's own that can't be used, and why.
+	Tools []ToolStatus `json:"tools,omitempty"`
 	// Usage of the current UTC day and month.
 	Usage UsageStatus `json:"usage"`
 	// ActiveStreams are the streams that are open now.
@@ -73,6 +79,27 @@ type StoreStatus struct {
 	Driver string `json:"driver"`
 	OK     bool   `json:"ok"`
 	Reason string `json:"reason,omitempty"`
+}
+
+// IndexStatus tells what can be searched.
+type IndexStatus struct {
+	// Ready tells that all documents can be found.
+	Ready     bool  `json:"ready"`
+	Documents int64 `json:"documents"`
+	Passages  int64 `json:"passages"`
+	// OpenJobs are documents that wait to be taken in.
+	OpenJobs int `json:"openJobs"`
+	// Model that makes the vectors.
+	Model string `json:"model,omitempty"`
+}
+
+// ToolStatus tells of an http tool or a server of tools that can't be used.
+type ToolStatus struct {
+	Name string `json:"name"`
+	// Reason is one word for a script, for example "Unreachable".
+	Reason string `json:"reason"`
+	// Message says what to do. It holds no secret.
+	Message string `json:"message"`
 }
 
 // UsageStatus is what the tenant has used.

@@ -98,6 +98,7 @@ func DigestOf(c *Config) string { return digestOf(canonical(c)) }
 // not in it: an operator that writes a newer format rolls no pods by that alone. Nor is
 // the Cloudflare token, which rotates: it is read again.
 func RestartDigest(c *Config) string {
+	documents := Documents{Store: c.Documents.Store, Vectorize: c.Documents.Vectorize, Embedding: c.Documents.Embedding}
 	cloudflare := c.Cloudflare
 	cloudflare.CredentialsRevision, cloudflare.TokenID = "", ""
 	return digestOf(struct {
@@ -106,7 +107,7 @@ func RestartDigest(c *Config) string {
 		State      State      `json:"state"`
 		Documents  Documents  `json:"documents,omitzero"`
 		Cloudflare Cloudflare `json:"cloudflare,omitzero"`
-	}{c.Tenant, c.Server, c.State, c.Documents, cloudflare})
+	}{c.Tenant, c.Server, c.State, documents, cloudflare})
 }
 
 // NeedsRestart tells whether going from have to want takes a new process; every other

@@ -85,6 +85,16 @@ func validatePrompt(r *report, p Prompt) {
 		r.within(*t, 0, 2000, "prompt.temperatureMilli")
 	}
 	r.require(p.MaxTokens >= 0, "prompt.maxTokens", "must be 1 or more, or left out")
+	if p.TopPMilli != nil {
+		r.within(*p.TopPMilli, 1, 1000, "prompt.topPMilli")
+	}
+	r.require(len(p.Stop) <= 4, "prompt.stop", "must have at most 4 texts")
+	for i, s := range p.Stop {
+		r.require(s != "" && len(s) <= 256, at("prompt.stop", i), "must have 1 to 256 bytes")
+	}
+	if p.ContextTokens != 0 {
+		r.within(p.ContextTokens, 1024, 4_000_000, "prompt.contextTokens")
+	}
 }
 
 func validateLimits(r *report, l Limits) {

@@ -35,30 +35,7 @@ func validateServerOf(r *report, s StateServer, at string, needed bool) {
 	r.require(s.CAFile == "" || isFileName(s.CAFile), at+".caFile", "must be the plain name of a file beside this document")
 }
 
-var (
-	indexName = regexp.MustCompile(`^[a-z]([a-z0-9_-]*[a-z0-9])?$`)
-	bareID    = regexp.MustCompile(`^[0-9a-zA-Z_-]{1,64}$`)
-)
-
-func validateDocuments(r *report, d Documents, c Cloudflare) {
-	if d.Store == "" {
-		r.require(d.Vectorize.Index == "", "documents.vectorize", "goes with store %s", DocumentsVectorize)
-		return
-	}
-	r.oneOf(d.Store, "documents.store", DocumentsVectorize)
-	r.require(c.AccountID != "", "cloudflare.accountID", "is needed: the documents are kept in Cloudflare")
-	v := d.Vectorize
-	r.require(len(v.Index) <= 64 && indexName.MatchString(v.Index), "documents.vectorize.index", "must be an index's name")
-	r.within(v.Dimensions, 1, 1536, "documents.vectorize.dimensions")
-	r.oneOf(v.Metric, "documents.vectorize.metric", "cosine", "euclidean", "dot-product")
-	if v.Next != "" {
-		r.require(len(v.Next) <= 64 && indexName.MatchString(v.Next) && v.Next != v.Index, "documents.vectorize.next", "must be another index's name")
-		r.within(v.NextDimensions, 1, 1536, "documents.vectorize.nextDimensions")
-	}
-	r.require(len(v.Namespace) <= 64, "documents.vectorize.namespace", "must have at most 64 bytes")
-	r.require(len(v.Filterable) <= 10, "documents.vectorize.filterable", "must have at most 10 properties")
-	r.unique(v.Filterable, "documents.vectorize.filterable")
-}
+var bareID = regexp.MustCompile(`^[0-9a-zA-Z_-]{1,64}$`)
 
 func validateCloudflare(r *report, c Cloudflare) {
 	if c.AccountID == "" {

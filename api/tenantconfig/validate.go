@@ -47,8 +47,10 @@ func Validate(c *Config) Violations {
 	validateBudget(&r, c.Budget)
 	r.within(c.Sessions.RetentionDays, 1, 3650, "sessions.retentionDays")
 	r.within(c.Sessions.MaxMessages, 1, 100_000, "sessions.maxMessages")
-	validateDocuments(&r, c.Documents, c.Cloudflare)
+	validateDocuments(&r, c)
 	validateCloudflare(&r, c.Cloudflare)
+	validateTools(&r, c.Tools)
+	validateSpeech(&r, c.Speech, c.Upstream.Type)
 	return r.broken
 }
 

@@ -49,32 +49,67 @@ func TestEveryRuleNamesItsField(t *testing.T) {
 		"limits without address": {func(c *config) {
 			c.State = tenantconfig.State{Driver: "postgres", Server: tenantconfig.StateServer{URLFile: "a"}, LimitsOn: "valkey"}
 		}, "state.limitsServer.urlFile"},
-		"store failure":       {func(c *config) { c.Limits.Requests.OnStoreFailure = "open" }, "limits.requests.onStoreFailure"},
-		"replicas":            {func(c *config) { c.Limits.Requests.Replicas = -1 }, "limits.requests.replicas"},
-		"index without store": {func(c *config) { c.Documents.Vectorize.Index = "x" }, "documents.vectorize"},
+		"store failure": {func(c *config) { c.Limits.Requests.OnStoreFailure = "open" }, "limits.requests.onStoreFailure"},
+		"replicas":      {func(c *config) { c.Limits.Requests.Replicas = -1 }, "limits.requests.replicas"},
+		"embedding model": {func(c *config) {
+			c.Documents, c.Cloudflare = shared.Documents, shared.Cloudflare
+			c.Documents.Embedding.Model = "builtin/lsa"
+		}, "documents.embedding.model"},
+		"overlap": {func(c *config) {
+			overlap := 600
+			c.Documents = tenantconfig.Documents{Store: "state", Chunking: tenantconfig.Chunking{Overlap: &overlap}}
+		}, "documents.chunking.overlap"},
+		"fetch hosts": {func(c *config) {
+			c.Documents = tenantconfig.Documents{Store: "state", FetchHosts: []string{"*.docs.example", "https://x"}}
+		}, "documents.fetchHosts[1]"},
+		"tools that are off": {func(c *config) { c.Tools.MaxSteps = 3 }, "tools"},
+		"a tool's name": {func(c *config) {
+			c.Tools = tenantconfig.Tools{Enabled: true, HTTP: []tenantconfig.HTTPTool{{Name: "summarize", Description: "d", Method: "GET", URL: "https://x/{id}", Effect: "read"}}}
+		}, "tools.http[0].name"},
+		"a tool's host": {func(c *config) {
+			c.Tools = tenantconfig.Tools{Enabled: true, HTTP: []tenantconfig.HTTPTool{{Name: "a", Description: "d", Method: "GET", URL: "https://{host}/", Effect: "read"}}}
+		}, "tools.http[0].url"},
+		"a tool that is done twice": {func(c *config) {
+			c.Tools = tenantconfig.Tools{Enabled: true, HTTP: []tenantconfig.HTTPTool{{Name: "a", Description: "d", Method: "POST", URL: "https://x/", Effect: "write", Retries: 1}}}
+		}, "tools.http[0].retries"},
+		"a tool's schema": {func(c *config) {
+			c.Tools = tenantconfig.Tools{Enabled: true, HTTP: []tenantconfig.HTTPTool{{Name: "a", Description: "d", Method: "POST", URL: "https://x/", Effect: "read", Parameters: []byte(`{"type":"string"}`)}}}
+		}, "tools.http[0].parameters"},
+		"a tool server": {func(c *config) {
+			c.Tools = tenantconfig.Tools{Enabled: true, MCP: []tenantconfig.MCPServer{{Name: "a b", URL: "ftp://x", TokenFile: "../x"}}}
+		}, "tools.mcp[0].name tools.mcp[0].url tools.mcp[0].tokenFile"},
+		"speech without model":    {func(c *config) { c.Speech.Provider = "upstream" }, "speech.model"},
+		"speech without provider": {func(c *config) { c.Speech.Voice = "amy" }, "speech"},
+		"index without store":     {func(c *config) { c.Documents.Vectorize.Index = "x" }, "documents"},
 		"document store": {func(c *config) {
 			c.Documents, c.Cloudflare = shared.Documents, shared.Cloudflare
+			c.Documents.Embedding.Model = "nomic-embed-text"
 			c.Documents.Store = "pinecone"
 		}, "documents.store"},
 		"documents nowhere": {func(c *config) { c.Documents = shared.Documents }, "cloudflare.accountID"},
 		"index name": {func(c *config) {
 			c.Documents, c.Cloudflare = shared.Documents, shared.Cloudflare
+			c.Documents.Embedding.Model = "nomic-embed-text"
 			c.Documents.Vectorize.Index = "A"
 		}, "documents.vectorize.index"},
 		"dimensions": {func(c *config) {
 			c.Documents, c.Cloudflare = shared.Documents, shared.Cloudflare
+			c.Documents.Embedding.Model = "nomic-embed-text"
 			c.Documents.Vectorize.Dimensions = 4096
 		}, "documents.vectorize.dimensions"},
 		"metric": {func(c *config) {
 			c.Documents, c.Cloudflare = shared.Documents, shared.Cloudflare
+			c.Documents.Embedding.Model = "nomic-embed-text"
 			c.Documents.Vectorize.Metric = "dot"
 		}, "documents.vectorize.metric"},
 		"next is the same": {func(c *config) {
 			c.Documents, c.Cloudflare = shared.Documents, shared.Cloudflare
+			c.Documents.Embedding.Model = "nomic-embed-text"
 			c.Documents.Vectorize.Next = "acme"
 		}, "documents.vectorize.next"},
 		"filterable twice": {func(c *config) {
 			c.Documents, c.Cloudflare = shared.Documents, shared.Cloudflare
+			c.Documents.Embedding.Model = "nomic-embed-text"
 			c.Documents.Vectorize.Filterable = []string{"a", "a"}
 		}, "documents.vectorize.filterable[1]"},
 		"cloudflare's account":    {func(c *config) { c.Cloudflare = shared.Cloudflare; c.Cloudflare.AccountID = "x" }, "cloudflare.accountID"},

@@ -89,10 +89,19 @@ func loadOnce(dir string) (*Tenant, error) {
 // secretFiles are the files beside a document that it or the mount's contract names; an
 // empty name is none.
 func secretFiles(c *tenantconfig.Config) []string {
-	return []string{
+	names := []string{
 		tenantconfig.StatusTokenFile, c.Upstream.CredentialsFile, c.Cloudflare.CredentialsFile,
 		c.State.Server.URLFile, c.State.Server.CAFile, c.State.LimitsServer.URLFile, c.State.LimitsServer.CAFile,
 	}
+	for _, tool := range c.Tools.HTTP {
+		for _, header := range tool.SecretHeaders {
+			names = append(names, header.ValueFile)
+		}
+	}
+	for _, server := range c.Tools.MCP {
+		names = append(names, server.TokenFile)
+	}
+	return names
 }
 
 // versionLink is, in a mounted Secret, a link to the directory of the version in force.
