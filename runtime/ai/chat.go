@@ -11,12 +11,18 @@ const (
 	RoleSystem    = "system"
 	RoleUser      = "user"
 	RoleAssistant = "assistant"
+	// RoleTool is the result of a tool that the assistant called.
+	RoleTool = "tool"
 )
 
 // Message is one turn given to a model.
 type Message struct {
 	Role    string
 	Content string
+	// ToolCalls are what an assistant's message asks for; Content may be empty then.
+	ToolCalls []ToolCall
+	// ToolCallID names the call that a RoleTool message answers.
+	ToolCallID string
 }
 
 // ChatRequest is one question to one model.
@@ -29,6 +35,15 @@ type ChatRequest struct {
 	MaxTokens int
 	// Temperature from 0 to 2, nil for the model's own.
 	Temperature *float64
+	// Sampling holds what else shapes the answer; the zero value leaves it to the model.
+	Sampling Sampling
+	// Tools that the model may call. A driver whose model can't is KindNoTools.
+	Tools []Tool
+	// ToolChoice is ToolsAuto, ToolsNone, ToolsRequired, or the name of the one tool that
+	// must be called; empty is ToolsAuto.
+	ToolChoice string
+	// OneTool asks for at most one call at a time.
+	OneTool bool
 	// TraceID joins the upstream's log with ours; it names no person.
 	TraceID string
 }
@@ -48,6 +63,8 @@ type Answer struct {
 	Usage  Usage
 	// Model that really answered.
 	Model string
+	// ToolCalls that the model asks for, in its order.
+	ToolCalls []ToolCall
 }
 
 // Chunk is a part of an answer: text, or the end.
@@ -58,6 +75,8 @@ type Chunk struct {
 	Finish string
 	// Usage is set when the provider told; the last one counts.
 	Usage *Usage
+	// ToolCalls are given whole, in one chunk, before the end.
+	ToolCalls []ToolCall
 }
 
 // Stream is an answer that is being made. It is used by one goroutine.

@@ -23,6 +23,8 @@ const (
 	KindModelNotFound Kind = "model_not_found"
 	// KindTooLong: the conversation exceeds the model's context.
 	KindTooLong Kind = "context_too_long"
+	// KindNoTools: the model can't call tools.
+	KindNoTools Kind = "no_tools"
 	// KindBlocked: a guardrail refused the prompt or the answer.
 	KindBlocked Kind = "blocked"
 	// KindTimeout: no answer in time.

@@ -23,6 +23,8 @@ type SpeakRequest struct {
 	Voice, Language string
 	// Format is FormatMP3, FormatWAV or FormatOpus; empty is FormatMP3.
 	Format string
+	// Speed from 0.25 to 4; 0 is 1, the voice's own.
+	Speed float64
 	// TraceID joins the upstream's log with ours; it names no person.
 	TraceID string
 }

@@ -44,7 +44,7 @@ func encode(t tenancy.ID, req ai.ChatRequest, stream bool) ([]byte, error) {
 	b := requestBody{Model: req.Model, MaxTokens: req.MaxTokens, Temperature: req.Temperature, Stream: stream}
 	b.Messages = make([]message, len(req.Messages))
 	for i, m := range req.Messages {
-		b.Messages[i] = message(m)
+		b.Messages[i] = message{Role: m.Role, Content: m.Content}
 	}
 	if stream {
 		b.StreamOptions = &streamOptions{IncludeUsage: true}
