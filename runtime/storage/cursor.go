@@ -71,6 +71,25 @@ func ParseAuditCursor(t tenancy.ID, cursor string) (Position, error) {
 	return ParseCursor(t, Owner{Caller: auditList}, cursor)
 }
 
+// DocCursor spells the place after a document in the list of t's documents. It is bound
+// to t as Cursor's is.
+func DocCursor(t tenancy.ID, doc string) string {
+	return base64.RawURLEncoding.EncodeToString(append([]byte(doc), docMarkOf(t, doc)...))
+}
+
+// ParseDocCursor reads what DocCursor wrote for the same tenant; all else is
+// ErrBadCursor.
+func ParseDocCursor(t tenancy.ID, cursor string) (doc string, err error) {
+	place, mark, err := cutCursor(cursor)
+	if err != nil {
+		return "", err
+	}
+	if !bytes.Equal(mark, docMarkOf(t, string(place))) {
+		return "", ErrBadCursor
+	}
+	return string(place), nil
+}
+
 // DumpPosition spells where a Dump of t stands; place is the driver's own. Like a
 // cursor it is bound to t.
 func DumpPosition(t tenancy.ID, place []byte) string {
@@ -124,6 +143,11 @@ func cutCursor(cursor string) (place, mark []byte, err error) {
 		return nil, nil, ErrBadCursor
 	}
 	return b[:len(b)-cursorMark], b[len(b)-cursorMark:], nil
+}
+
+func docMarkOf(t tenancy.ID, doc string) []byte {
+	sum := sha256.Sum256([]byte(Key(t, "documents", doc)))
+	return sum[:cursorMark]
 }
 
 func dumpMarkOf(t tenancy.ID, place []byte) []byte {

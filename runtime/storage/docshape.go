@@ -32,8 +32,8 @@ func CheckDocument(d Document) error {
 			return fmt.Errorf("%w: title, URL and source are UTF-8 of at most %d bytes", ErrBadDocument, MaxTitleBytes)
 		}
 	}
-	if d.Version < 1 || d.Passages < 1 {
-		return fmt.Errorf("%w: it needs a version and passages", ErrBadDocument)
+	if d.Version < 1 || d.Passages < 1 || d.Bytes < 0 || d.Updated.IsZero() {
+		return fmt.Errorf("%w: it needs a version, passages and the time of its update", ErrBadDocument)
 	}
 	if problem := metadataProblem(d.Metadata); problem != "" {
 		return fmt.Errorf("%w: %s", ErrBadDocument, problem)
@@ -69,6 +69,17 @@ func CheckPassages(passages []Passage) error {
 		seen[p.N] = true
 	}
 	return nil
+}
+
+// CheckStaged gives ErrBadDocument for what Stage can't take.
+func CheckStaged(doc string, version int64, passages []Passage) error {
+	if err := CheckDocID(doc); err != nil {
+		return err
+	}
+	if version < 1 {
+		return fmt.Errorf("%w: it needs a version", ErrBadDocument)
+	}
+	return CheckPassages(passages)
 }
 
 // CheckFilter refuses, as ErrBadFilter, a filter of conditions that can't be applied to

@@ -23,13 +23,13 @@ var (
 	// ErrBadDocument: a document or passage beyond the bounds of this package, or an id
 	// that CheckDocID refuses.
 	ErrBadDocument = errors.New("a document that can't be kept")
-	// ErrOldVersion: a newer version of the document was published, or it was removed
-	// after this version had begun.
+	// ErrOldVersion: a newer version of the document was published, or it or all of the
+	// tenant was removed after this version had begun, or NextVersion never gave it.
 	ErrOldVersion = errors.New("a newer version of the document is there, or it was removed")
 	// ErrIncomplete: not all passages of the version were staged.
 	ErrIncomplete = errors.New("passages of this version are missing")
-	// ErrChangesForgotten: changes after that sequence number can't be told any more;
-	// read everything from 0.
+	// ErrChangesForgotten: changes after that sequence number can't be told any more. Read
+	// all anew: Head, then List to its end, then Changes after that Head.
 	ErrChangesForgotten = errors.New("these changes are forgotten: read all anew")
 )
 
@@ -56,7 +56,7 @@ type Document struct {
 	// EmbeddingModel made the passages' vectors; empty where they have none.
 	EmbeddingModel string `json:"embeddingModel,omitempty"`
 	// Created is when the first version was published, Updated when this one was, both
-	// in milliseconds. The store sets Created.
+	// in milliseconds. Updated is the caller's, and needed; the store sets Created.
 	Created time.Time `json:"created"`
 	Updated time.Time `json:"updated"`
 }
@@ -85,7 +85,8 @@ type PassageKey struct {
 // Change tells what became of one document. Of several changes of one document only the
 // last is told.
 type Change struct {
-	// Seq is its place among all changes of the tenant, from 1.
+	// Seq is greater than that of every change of the tenant before it, also of those
+	// before an erasure.
 	Seq int64
 	Doc string
 	// Document is what is there now; nil if it was removed.
@@ -100,17 +101,21 @@ type Documents interface {
 	// whatever replica.
 	NextVersion(ctx context.Context, t tenancy.ID) (int64, error)
 	// Stage keeps passages of a version that isn't published; those of the same N are
-	// replaced. All or none of a call of at most MaxStaged. Nobody finds them. A version
-	// for which nothing was staged for a day and that wasn't published may be dropped.
+	// replaced. All or none of a call of at most MaxStaged. Nobody finds them. The first
+	// ones settle whether the version has vectors and how long they are. Of a version that
+	// is published already nothing is kept, which is no error; ErrOldVersion is as Publish's.
+	// A version for which nothing was staged for a day and that wasn't published may be
+	// dropped.
 	Stage(ctx context.Context, t tenancy.ID, doc string, version int64, passages []Passage) error
 	// Publish makes d.Version, of which passages 0 to d.Passages-1 are staged, the one
-	// that is found, and drops what there is of older ones. In one step for readers, and
+	// that is found, and drops what there is of older ones and staged beyond d.Passages. In one step for readers, and
 	// durable when it returns. ErrIncomplete, ErrOldVersion, or ErrBadDocument change
 	// nothing. Publishing what is published already is no error. It returns the document
 	// as it is kept.
 	Publish(ctx context.Context, t tenancy.ID, d Document) (Document, error)
 	// Remove drops the document, all its passages and what is staged of it, and tells
-	// whether it was there. A version that began before can't be published any more.
+	// whether it was there. A version that began before can't be published any more, for
+	// TombstonesKept at the least. Removing what isn't there is no change.
 	Remove(ctx context.Context, t tenancy.ID, doc string) (bool, error)
 	// Document gives the published version of doc, and whether there is one.
 	Document(ctx context.Context, t tenancy.ID, doc string) (Document, bool, error)
@@ -120,7 +125,8 @@ type Documents interface {
 	List(ctx context.Context, t tenancy.ID, limit int, cursor string) ([]Document, string, error)
 	// Passages gives the published version's passages from N = from on, up to limit, in
 	// order; fewer than there are if limit or a size the driver chooses is reached, but at
-	// least one. None if version isn't the published one. Vectors only if asked for.
+	// least one. None if version isn't the published one. Vectors only if asked for. A
+	// limit below 1 is ErrBadLimit.
 	Passages(ctx context.Context, t tenancy.ID, doc string, version int64, from, limit int, vectors bool) ([]Passage, error)
 	// Vectors gives the vectors of published passages, in the order of keys; nil for each
 	// that isn't there or has none.
@@ -129,11 +135,12 @@ type Documents interface {
 	// What a change made on another replica is seen once it has returned there.
 	Head(ctx context.Context, t tenancy.ID) (int64, error)
 	// Changes gives up to limit changes after since, in order. ErrChangesForgotten if
-	// removals after since may have been forgotten; since 0 never is: it tells no
-	// removals.
+	// removals after since may have been forgotten, or since is beyond Head; since 0 never
+	// is: it tells no removals. Reading on from its first page may be, so a tenant of more
+	// documents than limit is read by List. A limit below 1 is ErrBadLimit.
 	Changes(ctx context.Context, t tenancy.ID, since int64, limit int) ([]Change, error)
-	// Await returns once Head is greater than after, with that Head, or with ctx's error.
-	// It may be up to 2 s late.
+	// Await returns once Head is other than after, with that Head, or with ctx's error: it
+	// is less once the tenant was erased. It may be up to 2 s late.
 	Await(ctx context.Context, t tenancy.ID, after int64) (int64, error)
 	// Totals counts the tenant's documents and passages without a scan.
 	Totals(ctx context.Context, t tenancy.ID) (documents, passages int64, err error)

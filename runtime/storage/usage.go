@@ -65,6 +65,8 @@ type Store interface {
 	Usage() Usage
 	Cache() Cache
 	Audit() Audit
+	Documents() Documents
+	Jobs() Jobs
 	Portable() Portable
 	// Health tells whether the last write worked; it does no I/O.
 	Health() Health

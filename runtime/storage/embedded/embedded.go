@@ -109,6 +109,10 @@ func (s *Store) Cache() storage.Cache { return cache{s} }
 // Audit implements storage.Store.
 func (s *Store) Audit() storage.Audit { return audit{s} }
 
+func (s *Store) Documents() storage.Documents { return nil }
+
+func (s *Store) Jobs() storage.Jobs { return nil }
+
 // Portable implements storage.Store.
 func (s *Store) Portable() storage.Portable { return portable{s} }
 

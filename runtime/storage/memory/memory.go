@@ -12,6 +12,9 @@ import (
 // DefaultMaxBytes bounds the messages of all tenants.
 const DefaultMaxBytes = 64 << 20
 
+// DefaultMaxDocumentBytes bounds the passages of all tenants' documents.
+const DefaultMaxDocumentBytes = 256 << 20
+
 // cacheBytes bounds the cache of all tenants.
 const cacheBytes = 16 << 20
 
@@ -20,6 +23,9 @@ type Options struct {
 	// MaxBytes bounds the messages of all tenants, counted as text plus a fixed
 	// charge for each message and session. 0 is DefaultMaxBytes.
 	MaxBytes int64
+	// MaxDocumentBytes bounds the passages of all tenants, their vectors included; beyond it
+	// Stage is storage.ErrUnavailable. 0 is DefaultMaxDocumentBytes.
+	MaxDocumentBytes int64
 	// Now is the clock by which what has run out is dropped. nil is time.Now.
 	Now func() time.Time
 }
@@ -32,6 +38,8 @@ type Store struct {
 	usage    usage
 	cache    cache
 	audit    *audit
+	docs     *documents
+	jobs     *jobs
 }
 
 var _ storage.Store = (*Store)(nil)
@@ -40,6 +48,9 @@ var _ storage.Store = (*Store)(nil)
 func New(o Options) *Store {
 	if o.MaxBytes <= 0 {
 		o.MaxBytes = DefaultMaxBytes
+	}
+	if o.MaxDocumentBytes <= 0 {
+		o.MaxDocumentBytes = DefaultMaxDocumentBytes
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -51,6 +62,8 @@ func New(o Options) *Store {
 		usage:    usage{ledger.NewUsage(o.Now, nil)},
 		cache:    cache{ledger.NewCache(o.Now, cacheBytes)},
 		audit:    newAudit(o.Now),
+		docs:     newDocuments(o.Now, o.MaxDocumentBytes),
+		jobs:     newJobs(o.Now),
 	}
 }
 
@@ -71,6 +84,12 @@ func (s *Store) Cache() storage.Cache { return s.cache }
 
 // Audit implements storage.Store.
 func (s *Store) Audit() storage.Audit { return s.audit }
+
+// Documents implements storage.Store.
+func (s *Store) Documents() storage.Documents { return s.docs }
+
+// Jobs implements storage.Store.
+func (s *Store) Jobs() storage.Jobs { return s.jobs }
 
 // Portable implements storage.Store.
 func (s *Store) Portable() storage.Portable { return portable{s} }

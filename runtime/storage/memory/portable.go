@@ -133,6 +133,8 @@ func (p portable) Erase(ctx context.Context, t tenancy.ID) (int, error) {
 	p.s.usage.ledger.Erase(t)
 	p.s.cache.ledger.Clear(t)
 	p.s.audit.erase(t)
+	p.s.docs.erase(t)
+	p.s.jobs.erase(t)
 	return p.s.sessions.erase(t), nil
 }
 
