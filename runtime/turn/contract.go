@@ -16,6 +16,9 @@ type Tool struct {
 	Writes bool
 	// Leaves tells that its parameters leave the tenant's own stores and models.
 	Leaves bool
+	// AfterUntrusted tells that the tenant lets a model call it though text that nobody
+	// vouches for is before the model, see tenantconfig.Tools.AfterUntrusted.
+	AfterUntrusted bool
 }
 
 // Result is what came of a tool.
