@@ -51,7 +51,7 @@ func (x *exchange) fail(err error) {
 	x.sendError(x.explain(err, x.r.Context().Err() != nil))
 }
 
-// sendError writes {"ok":false,"error":…,"traceId":…}.
+// sendError writes {"ok":false,"error":…,"traceId":…}, or what the route's style has.
 func (x *exchange) sendError(e *Error) {
 	h := x.Header()
 	if e.RetryAfter > 0 {
@@ -64,6 +64,10 @@ func (x *exchange) sendError(e *Error) {
 		h["Www-Authenticate"] = bearer
 	}
 	x.seen.Code = e.Code
+	if x.style == OpenAIErrors {
+		x.sendOpenAI(e)
+		return
+	}
 	withBuffer(func(buf *bytes.Buffer) {
 		buf.WriteString(`{"ok":false,"error":`)
 		// Three strings and a list of strings always are JSON.

@@ -53,14 +53,10 @@ func (b bodyReader) into(x *exchange, limit int64, req any) error {
 }
 
 func readBody(x *exchange, limit int64, buf *[]byte) error {
-	r := x.r
-	if e := r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
-		return &Error{Status: http.StatusUnsupportedMediaType, Code: "unsupported_media_type", Message: "compressed bodies are not accepted: send the body without content-encoding"}
+	if err := x.fits(limit); err != nil {
+		return err
 	}
-	if r.ContentLength > limit {
-		return tooLarge(limit)
-	}
-	body := http.MaxBytesReader(x.ResponseWriter, r.Body, limit)
+	body := http.MaxBytesReader(x.ResponseWriter, x.r.Body, limit)
 	*buf = (*buf)[:0]
 	for {
 		if len(*buf) == cap(*buf) {
@@ -75,10 +71,24 @@ func readBody(x *exchange, limit int64, buf *[]byte) error {
 			return bodyError(err, limit)
 		}
 	}
-	// From here on only the client's leaving is read; a deadline would look like that.
-	_ = x.rc.SetReadDeadline(time.Time{})
+	x.bodyEnded()
 	return nil
 }
+
+// fits looks at what the headers say of the body.
+func (x *exchange) fits(limit int64) error {
+	if e := x.r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
+		return &Error{Status: http.StatusUnsupportedMediaType, Code: "unsupported_media_type", Message: "compressed bodies are not accepted: send the body without content-encoding"}
+	}
+	if x.r.ContentLength > limit {
+		return tooLarge(limit)
+	}
+	return nil
+}
+
+// bodyEnded is called when the body has been read to its end. From then on only the
+// client's leaving is read; a deadline would look like that.
+func (x *exchange) bodyEnded() { _ = x.rc.SetReadDeadline(time.Time{}) }
 
 func bodyError(err error, limit int64) error {
 	var large *http.MaxBytesError

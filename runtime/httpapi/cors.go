@@ -12,9 +12,12 @@ import (
 // What browsers may send and read. Keys travel in headers that a page sets itself, so
 // no answer ever allows credentials (cookies), and none says "*".
 const (
-	corsRequestHeaders = "authorization, content-type, x-api-key, x-tenant-id, x-trace-id, x-user-id, traceparent, last-event-id"
-	corsAnswerHeaders  = "x-trace-id, x-model-id, x-tokens-in, x-tokens-out, x-tokens-total, x-ai-latency-ms, x-cache, retry-after, x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset, ratelimit, ratelimit-policy"
-	corsMaxAge         = "600"
+	corsRequestHeaders = "authorization, content-type, x-api-key, x-tenant-id, x-trace-id, x-user-id, traceparent, last-event-id, mcp-session-id, mcp-protocol-version, " +
+		// What OpenAI's SDK for JavaScript sends from a page.
+		"openai-organization, openai-project, idempotency-key, x-stainless-arch, x-stainless-helper-method, x-stainless-lang, x-stainless-os, " +
+		"x-stainless-package-version, x-stainless-poll-helper, x-stainless-retry-count, x-stainless-runtime, x-stainless-runtime-version, x-stainless-timeout"
+	corsAnswerHeaders = "x-trace-id, x-model-id, x-tokens-in, x-tokens-out, x-tokens-total, x-ai-latency-ms, x-cache, retry-after, x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset, ratelimit, ratelimit-policy, mcp-session-id, x-should-retry"
+	corsMaxAge        = "600"
 )
 
 // allowOrigin lets the page of an allowed origin read the answer.

@@ -1,12 +1,14 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
 	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/crispy-enigma/crispy-enigma/api/tenantconfig"
@@ -76,6 +78,8 @@ type Route struct {
 	// Open routes need no key, and no name of the tenant where there is only one.
 	// Their Call has a zero Caller.
 	Open bool
+	// Style of the errors; all routes of one pattern have one.
+	Style ErrorStyle
 }
 
 // Door is the http.Handler of a tenant's API. Routes are added before it serves.
@@ -85,6 +89,8 @@ type Door struct {
 	mux     *http.ServeMux
 	paths   map[string]*path
 	beat    *heartbeat
+	// uploading is how many bytes of uploads are in memory.
+	uploading atomic.Int64
 }
 
 // path is one pattern with a route for each of its methods.
@@ -92,6 +98,7 @@ type path struct {
 	pattern string
 	routes  map[string]*route
 	allow   string
+	style   ErrorStyle
 }
 
 type route struct {
@@ -143,6 +150,7 @@ func (d *Door) add(method, pattern string, r *route) {
 	}
 	r.name = method + " " + pattern
 	p.routes[method] = r
+	p.style = r.Style
 	methods := []string{http.MethodOptions}
 	for m := range p.routes {
 		methods = append(methods, m)
@@ -167,6 +175,26 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d.mux.ServeHTTP(x, x.r)
 }
 
+// RouteInfo is one route of a door.
+type RouteInfo struct {
+	Method, Pattern string
+	Route           Route
+}
+
+// Routes lists what the door answers, by pattern and method.
+func (d *Door) Routes() []RouteInfo {
+	var all []RouteInfo
+	for pattern, p := range d.paths {
+		for method, r := range p.routes {
+			all = append(all, RouteInfo{method, pattern, r.Route})
+		}
+	}
+	slices.SortFunc(all, func(a, b RouteInfo) int {
+		return cmp.Or(strings.Compare(a.Pattern, b.Pattern), strings.Compare(a.Method, b.Method))
+	})
+	return all
+}
+
 // Refuse answers a request that no route may see any more, as every other is answered.
 func (d *Door) Refuse(w http.ResponseWriter, r *http.Request, e *Error) {
 	x := newExchange(d, w, r)
@@ -186,11 +214,12 @@ func notFound() *Error {
 	return &Error{Status: http.StatusNotFound, Code: "not_found", Message: "there is no such endpoint: check the path, which is case-sensitive"}
 }
 
-// cleanPath refuses paths that another server might read as a different path: dot
-// segments, also encoded, and empty segments. A request is never redirected, so what
-// was looked at is what is answered.
+// cleanPath refuses paths that another server might read as a different path: empty
+// segments, and dot segments, also encoded or behind an encoded slash or a backslash. An
+// encoded slash alone is a part of its segment, like the one in a document's id. A
+// request is never redirected, so what was looked at is what is answered.
 func cleanPath(r *http.Request) bool {
-	p := r.URL.Path
+	p := r.URL.EscapedPath()
 	if !strings.HasPrefix(p, "/") {
 		return false
 	}
@@ -198,12 +227,20 @@ func cleanPath(r *http.Request) bool {
 		return true
 	}
 	for segment := range strings.SplitSeq(strings.TrimSuffix(p[1:], "/"), "/") {
-		if segment == "" || segment == "." || segment == ".." {
+		if segment == "" {
+			return false
+		}
+	}
+	// Every dot segment of the decoded path, whatever made it one.
+	for segment := range strings.FieldsFuncSeq(r.URL.Path, isSlash) {
+		if segment == "." || segment == ".." {
 			return false
 		}
 	}
 	return true
 }
+
+func isSlash(r rune) bool { return r == '/' || r == '\\' }
 
 // withoutSlash gives the request of the same path without its trailing slash.
 func withoutSlash(r *http.Request) *http.Request {

@@ -73,7 +73,7 @@ func startStream(ctx context.Context, cancel context.CancelCauseFunc, x *exchang
 	return w
 }
 
-// Event writes one named event whose data is v as JSON.
+// Event writes one event whose data is v as JSON; without a name if that is empty.
 func (w *EventWriter) Event(name string, v any) {
 	withBuffer(func(buf *bytes.Buffer) {
 		if err := appendJSON(buf, v); err != nil {
@@ -231,6 +231,10 @@ func (w *EventWriter) ping(silence time.Duration) {
 
 // end tells the client that the stream broke, after a panic of its handler.
 func (w *EventWriter) end(e *Error) {
+	if w.x.style == OpenAIErrors {
+		w.Event("", e.OpenAI())
+		return
+	}
 	w.Event("error", struct {
 		Code    string `json:"code"`
 		Message string `json:"message"`

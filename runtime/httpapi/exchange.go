@@ -24,7 +24,10 @@ type exchange struct {
 	started time.Time
 	tenant  *tenancy.Tenant
 	route   *route
-	seen    Observation
+	style   ErrorStyle
+	// held is how much of the door's room for uploads this request takes.
+	held int64
+	seen Observation
 	// answered tells that the status has gone out.
 	answered bool
 	stream   *EventWriter
@@ -70,7 +73,7 @@ func (x *exchange) admit() {
 
 // dispatch takes the request from its path to its answer.
 func (x *exchange) dispatch(p *path, r *http.Request) {
-	x.r = r
+	x.r, x.style = r, p.style
 	if p.pattern == "" {
 		x.fail(notFound())
 		return
@@ -83,8 +86,7 @@ func (x *exchange) dispatch(p *path, r *http.Request) {
 	if method == http.MethodHead && p.routes[method] == nil {
 		method = http.MethodGet
 	}
-	x.route = p.routes[method]
-	if x.route == nil {
+	if x.route = p.routes[method]; x.route == nil {
 		x.fail(&Error{Status: http.StatusMethodNotAllowed, Code: "method_not_allowed", Message: "this endpoint answers " + p.allow, Allow: p.allow})
 		return
 	}
@@ -156,9 +158,16 @@ func (x *exchange) serve(caller tenancy.Caller) {
 		Query: query, In: x.r.Header, Out: x.Header(),
 	}
 	answer, err := x.route.run(x.r.Context(), x, c)
+	if answer.Body != nil {
+		defer func() { _ = answer.Body.Reader.Close() }()
+	}
 	switch {
 	case err != nil:
 		x.fail(err)
+	case answer.handler != nil:
+		x.serveHandler(answer.handler)
+	case answer.Body != nil:
+		x.sendBody(answer.Status, answer.Body)
 	case answer.Stream != nil:
 		x.serveStream(answer.Stream)
 	case answer.Raw != nil:
@@ -203,6 +212,7 @@ func (x *exchange) finish() {
 	if x.stream != nil {
 		x.seen.Bytes = x.stream.close()
 	}
+	x.door.uploading.Add(-x.held)
 	if x.seen.Status < http.StatusInternalServerError && x.r.Context().Err() != nil {
 		x.seen.Status = statusClientGone
 	}
@@ -218,6 +228,9 @@ func (x *exchange) finish() {
 // it: it could hold what the client sent.
 func (x *exchange) panicked(p any) (abort bool) {
 	err, isError := p.(error)
+	if isError && errors.Is(err, errCut) && x.seen.Status == statusClientGone {
+		return true
+	}
 	if isError && errors.Is(err, http.ErrAbortHandler) {
 		x.seen.Status, x.seen.Code = http.StatusInternalServerError, "aborted"
 		return true
