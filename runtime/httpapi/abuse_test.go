@@ -35,6 +35,8 @@ func TestSpoofedPathsAndHosts(t *testing.T) {
 		"dot segment":              {"GET /openapi.json/../metrics/cost HTTP/1.1\r\nHost: acme.example\r\n\r\n", 404, "not_found"},
 		"encoded dot segment":      {"GET /openapi.json/%2e%2e/metrics/cost HTTP/1.1\r\nHost: acme.example\r\n\r\n", 404, "not_found"},
 		"encoded slash and dots":   {"GET /openapi.json/..%2fmetrics%2fcost HTTP/1.1\r\nHost: acme.example\r\n\r\n", 404, "not_found"},
+		"encoded slash and dot":    {"GET /chat/a%2f.%2fb/history HTTP/1.1\r\nHost: acme.example\r\n" + key + "\r\n", 404, "not_found"},
+		"dots and backslash":       {"GET /chat/x%5c..%5cb/history HTTP/1.1\r\nHost: acme.example\r\n" + key + "\r\n", 404, "not_found"},
 		"single dot":               {"POST /./chat HTTP/1.1\r\nHost: acme.example\r\n" + key + post, 404, "not_found"},
 		"double slash":             {"POST //chat HTTP/1.1\r\nHost: acme.example\r\n" + key + post, 404, "not_found"},
 		"double slash at the end":  {"POST /chat// HTTP/1.1\r\nHost: acme.example\r\n" + key + post, 404, "not_found"},

@@ -89,8 +89,9 @@ type Door struct {
 	mux     *http.ServeMux
 	paths   map[string]*path
 	beat    *heartbeat
-	// uploading is how many bytes of uploads are in memory.
-	uploading atomic.Int64
+	// uploading is how many bytes of uploads are in memory, uploadRoom how many may be.
+	uploading  atomic.Int64
+	uploadRoom int64
 }
 
 // path is one pattern with a route for each of its methods.
@@ -111,7 +112,7 @@ type route struct {
 // NewDoor makes a door without routes: every path is 404 not_found.
 func NewDoor(dir *tenancy.Directory, opts Options) *Door {
 	opts = opts.withDefaults()
-	d := &Door{tenants: dir, opts: opts, mux: http.NewServeMux(), paths: map[string]*path{}, beat: newHeartbeat(opts.Ping)}
+	d := &Door{tenants: dir, opts: opts, mux: http.NewServeMux(), paths: map[string]*path{}, beat: newHeartbeat(opts.Ping), uploadRoom: maxUploading}
 	d.mux.Handle("/", &path{})
 	return d
 }

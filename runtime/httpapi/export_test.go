@@ -14,3 +14,6 @@ func CheckJSON(body []byte, t reflect.Type) error {
 func BodyDecoder(t reflect.Type) func(body []byte, req any) error {
 	return newBodyReader(t).decode
 }
+
+// SetUploadRoom replaces how many bytes of uploads d holds at once.
+func SetUploadRoom(d *Door, n int64) { d.uploadRoom = n }

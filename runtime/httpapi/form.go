@@ -36,24 +36,23 @@ func (u *Upload) form(body *uploadBody, boundary string) error {
 		body.bounded, body.headers = true, maxPartHeaders
 		part, err := parts.NextRawPart()
 		body.bounded = false
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
+		switch {
+		case errors.Is(err, io.EOF) && n == 0:
+			return badForm("it has no parts, or another boundary than the content-type names")
+		case errors.Is(err, io.EOF):
+			// What comes after the end is nobody's, but the client's leaving is seen only
+			// behind it.
+			_, err = io.Copy(io.Discard, body)
 			return err
-		}
-		if n == maxParts {
+		case err != nil:
+			return err
+		case n == maxParts:
 			return badForm(fmt.Sprintf("it has more than %d parts", maxParts))
 		}
 		if err := u.part(part); err != nil {
 			return err
 		}
 	}
-	// What comes after the end is nobody's, but the client's leaving is seen only behind it.
-	if _, err := io.Copy(io.Discard, body); err != nil {
-		return err
-	}
-	return nil
 }
 
 func (u *Upload) part(p *multipart.Part) error {

@@ -62,9 +62,6 @@ func (w *boundedWriter) WriteHeader(status int) {
 	if w.x.answered || status < http.StatusOK {
 		return
 	}
-	if h := w.Header(); h["Cache-Control"] == nil {
-		h["Cache-Control"] = noStore
-	}
 	w.x.seen.Stream = strings.HasPrefix(w.Header().Get("Content-Type"), "text/event-stream")
 	w.x.open(status)
 }

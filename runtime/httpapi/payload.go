@@ -27,9 +27,6 @@ func (x *exchange) sendBody(status int, b *Body) {
 	if b.Length >= 0 {
 		h["Content-Length"] = []string{strconv.FormatInt(b.Length, 10)}
 	}
-	if h["Cache-Control"] == nil {
-		h["Cache-Control"] = noStore
-	}
 	if x.r.Method == http.MethodHead {
 		x.open(status)
 		return
@@ -84,8 +81,11 @@ func (x *exchange) copyBody(status int, b *Body, buf []byte) error {
 	return nil
 }
 
-// open sends the status.
+// open sends the status and the headers.
 func (x *exchange) open(status int) {
+	if h := x.Header(); h["Cache-Control"] == nil {
+		h["Cache-Control"] = noStore
+	}
 	x.answered, x.seen.Status = true, status
 	x.bound()
 	x.WriteHeader(status)

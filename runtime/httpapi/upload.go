@@ -120,7 +120,7 @@ func (b *uploadBody) Read(p []byte) (int, error) {
 	n, err := b.r.Read(p)
 	b.headers -= int64(n)
 	b.x.held += int64(n)
-	if b.x.door.uploading.Add(int64(n)) > maxUploading {
+	if b.x.door.uploading.Add(int64(n)) > b.x.door.uploadRoom {
 		err = &Error{Status: http.StatusServiceUnavailable, Code: "unavailable", Message: "too many uploads at once: try again shortly", RetryAfter: 2 * time.Second}
 	}
 	if err != nil {
