@@ -2,8 +2,8 @@ package httpapi
 
 import "reflect"
 
-// CheckJSON shows the strict scanner to fuzz tests: nil if the body is accepted for t.
-func CheckJSON(body []byte, t reflect.Type) error {
+// CheckShape shows the strict scanner to fuzz tests: nil if the body is accepted for t.
+func CheckShape(body []byte, t reflect.Type) error {
 	if f := checkJSON(body, shapeOf(t, map[reflect.Type]*shape{})); f != nil {
 		return f.answer()
 	}

@@ -109,7 +109,7 @@ func TestStrictJSON(t *testing.T) {
 		"\ufeff{}":                           "value was expected",
 		"{}\x00":                             "after the JSON value",
 	} {
-		err := httpapi.CheckJSON([]byte(in), bodyType)
+		err := httpapi.CheckShape([]byte(in), bodyType)
 		short := in[:min(len(in), 60)]
 		switch {
 		case want == fine && err != nil:
@@ -191,7 +191,7 @@ func FuzzStrictJSON(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		got, want := httpapi.CheckJSON(b, reflect.TypeFor[any]()), reference(b)
+		got, want := httpapi.CheckShape(b, reflect.TypeFor[any]()), reference(b)
 		if got == nil && want != nil {
 			t.Fatalf("%q is accepted, but %v", b, want)
 		}
@@ -268,7 +268,7 @@ func BenchmarkCheckJSON(b *testing.B) {
 	b.SetBytes(int64(len(in)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := httpapi.CheckJSON(in, reflect.TypeFor[any]()); err != nil {
+		if err := httpapi.CheckShape(in, reflect.TypeFor[any]()); err != nil {
 			b.Fatal(err)
 		}
 	}
