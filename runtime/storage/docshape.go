@@ -32,7 +32,7 @@ func CheckDocument(d Document) error {
 			return fmt.Errorf("%w: title, URL and source are UTF-8 of at most %d bytes", ErrBadDocument, MaxTitleBytes)
 		}
 	}
-	if d.Version < 1 || d.Passages < 1 || d.Bytes < 0 || d.Updated.IsZero() {
+	if d.Version < 1 || d.Passages < 1 || d.Passages > MaxPassages || d.Bytes < 0 || d.Updated.IsZero() {
 		return fmt.Errorf("%w: it needs a version, passages and the time of its update", ErrBadDocument)
 	}
 	if problem := metadataProblem(d.Metadata); problem != "" {
@@ -49,8 +49,10 @@ func CheckPassages(passages []Passage) error {
 	seen := make(map[int]bool, len(passages))
 	for _, p := range passages {
 		switch {
-		case p.N < 0 || seen[p.N]:
-			return fmt.Errorf("%w: passage %d comes twice or is below 0", ErrBadDocument, p.N)
+		case p.N < 0 || p.N >= MaxPassages || seen[p.N]:
+			return fmt.Errorf("%w: passage %d comes twice, or isn't one of 0 to %d", ErrBadDocument, p.N, MaxPassages-1)
+		case p.Page < 0:
+			return fmt.Errorf("%w: passage %d has a page below 0", ErrBadDocument, p.N)
 		case p.Text == "" || len(p.Text) > MaxTextBytes || !utf8.ValidString(p.Text):
 			return fmt.Errorf("%w: passage %d must be UTF-8 of 1 to %d bytes", ErrBadDocument, p.N, MaxTextBytes)
 		case len(p.Vector) != len(passages[0].Vector):

@@ -12,6 +12,8 @@ import (
 const (
 	// MaxTitleBytes bounds a document's title, URL and source, each.
 	MaxTitleBytes = 2 << 10
+	// MaxPassages is how many passages a document has at most.
+	MaxPassages = 1 << 20
 	// MaxStaged is how many passages one Stage takes at most.
 	MaxStaged = 1000
 	// TombstonesKept is how long a removal is told by Changes. Drivers may forget older

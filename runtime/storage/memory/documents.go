@@ -82,11 +82,11 @@ func (d *documents) library(t tenancy.ID) *library {
 	return l
 }
 
-// next is a new version. Numbers begin at the time, so that those from before an erasure
+// next is a new version. Numbers begin at the time in microseconds, so that those from before an erasure
 // are old.
 func (l *library) next(now time.Time) int64 {
 	if l.version == 0 {
-		l.floor = now.UnixMilli()
+		l.floor = now.UnixMicro()
 		l.version, l.forgotten = l.floor, l.floor+1
 	}
 	l.version++

@@ -20,6 +20,7 @@ const (
 	partBudgets
 	partUsage
 	partAudit
+	partDocuments
 )
 
 // dump gives one tenant's records from a position on.
@@ -35,7 +36,7 @@ func (p portable) Dump(ctx context.Context, t tenancy.ID, from string, yield fun
 		return err
 	}
 	d := &dump{p.s, ctx, t, yield}
-	return storage.DumpFrom(t, from, d.sessions, d.budgets, d.usage, d.audit)
+	return storage.DumpFrom(t, from, d.sessions, d.budgets, d.usage, d.audit, d.documents)
 }
 
 func (d *dump) give(r storage.Record, part byte, place []byte) error {
@@ -91,6 +92,12 @@ func (d *dump) usage(place []byte) error {
 	return nil
 }
 
+func (d *dump) documents(place []byte) error {
+	return storage.DumpDocuments(d.ctx, d.s.docs, d.t, place, func(r storage.Record, next []byte) error {
+		return d.give(r, partDocuments, next)
+	})
+}
+
 var endOfTime = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func (d *dump) audit(place []byte) error {
@@ -107,6 +114,10 @@ func (p portable) Load(ctx context.Context, t tenancy.ID, records []storage.Reco
 		return err
 	}
 	if err := storage.ValidateAll(records); err != nil {
+		return err
+	}
+	// Documents alone can be refused: they come first.
+	if err := p.s.docs.load(t, records); err != nil {
 		return err
 	}
 	for _, r := range records {

@@ -64,7 +64,10 @@ func (r routedDocuments) Head(ctx context.Context, t tenancy.ID) (head int64, er
 }
 
 func (r routedDocuments) Changes(ctx context.Context, t tenancy.ID, since int64, limit int) (found []storage.Change, err error) {
-	err = r.p.with(t, func(s storage.Store) (err error) { found, err = s.Documents().Changes(ctx, t, since, limit); return err })
+	err = r.p.with(t, func(s storage.Store) (err error) {
+		found, err = s.Documents().Changes(ctx, t, since, limit)
+		return err
+	})
 	return found, err
 }
 
