@@ -13,7 +13,7 @@ import (
 var (
 	label   = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
 	visible = regexp.MustCompile(`^[!-~]+$`)
-	scope   = regexp.MustCompile(`^[a-z0-9]([-a-z0-9_.:]*[a-z0-9])?$`)
+	scope   = regexp.MustCompile(`^[a-z0-9]([-a-zA-Z0-9_.:]*([a-zA-Z0-9]|[.][*]))?$`)
 	sha     = regexp.MustCompile(`^[0-9a-f]{64}$`)
 )
 

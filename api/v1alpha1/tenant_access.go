@@ -52,7 +52,10 @@ type APIKey struct {
 	// +optional
 	SecretRef *SecretKeyReference `json:"secretRef,omitempty"`
 	// scopes are what the key may do beyond calling the API: sessions:all reads and
-	// deletes every caller's sessions. Default: none.
+	// deletes every caller's sessions, metrics:read reads metrics and the audit of tools.
+	// Others take away: documents:read may search but not ingest or delete, and a key with
+	// tools:<tool> has those tools alone, written like spec.tools.allow (tools:none has
+	// none). Default: none. At most 16.
 	// +kubebuilder:validation:MaxItems=16
 	// +listType=set
 	// +optional
@@ -83,7 +86,8 @@ type APIKey struct {
 
 // Scope is a right of a key.
 //
-// +kubebuilder:validation:Enum="sessions:all"
+// +kubebuilder:validation:MaxLength=63
+// +kubebuilder:validation:XValidation:rule="self in ['sessions:all', 'metrics:read', 'documents:read'] || self.matches('^tools:[a-zA-Z0-9_-]{1,32}([.]([a-zA-Z0-9_.-]{0,30}[a-zA-Z0-9]|[*]))?$')",message="spec.auth.keys[].scopes must be sessions:all, metrics:read, documents:read or tools:<tool>"
 type Scope string
 
 // CORS says which web pages may call from a browser.

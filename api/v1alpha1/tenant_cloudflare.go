@@ -33,28 +33,6 @@ type CloudflareUse struct {
 	Originals *BindingUse `json:"originals,omitempty"`
 }
 
-// DocumentStore is where vectors of documents are kept.
-//
-// +kubebuilder:validation:Enum=vectorize
-type DocumentStore string
-
-// Where vectors of documents are kept.
-const (
-	DocumentsVectorize DocumentStore = "vectorize"
-)
-
-// Documents says where the tenant's documents are kept.
-//
-// +kubebuilder:validation:XValidation:rule="has(self.vectorize) == (self.store == 'vectorize')",message="spec.documents.vectorize goes with spec.documents.store: vectorize"
-type Documents struct {
-	// store is vectorize (Cloudflare: about 4 queries a second and API token, and what is
-	// written is found after 30 seconds to 2 minutes).
-	Store DocumentStore `json:"store"`
-	// vectorize says which index, with store: vectorize.
-	// +optional
-	Vectorize *VectorizeUse `json:"vectorize,omitempty"`
-}
-
 // VectorizeUse says which index holds the tenant's vectors.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.index) != has(self.bindingRef)",message="spec.documents.vectorize has either index (an index of the tenant's own) or bindingRef (one that is there); set one of them"

@@ -162,6 +162,17 @@ type TenantSpec struct {
 	// spec.upstream.accountRef. Default: nothing.
 	// +optional
 	Cloudflare *CloudflareUse `json:"cloudflare,omitempty"`
+	// tools says what models and callers may do. Default: nothing.
+	// +optional
+	Tools *Tools `json:"tools,omitempty"`
+	// speech says who reads texts out. Default: nobody.
+	// +optional
+	Speech *Speech `json:"speech,omitempty"`
+	// playground serves a page at / that tries the API; whoever uses it needs a key.
+	// Default: false.
+	// +kubebuilder:default=false
+	// +optional
+	Playground bool `json:"playground,omitempty"`
 
 	// exposure says how the API is reached from outside the cluster. Default: by its
 	// Service only.

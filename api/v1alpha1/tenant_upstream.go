@@ -167,6 +167,31 @@ type Prompt struct {
 	// +kubebuilder:validation:Maximum=131072
 	// +optional
 	MaxTokens int32 `json:"maxTokens,omitempty"`
+	// topP of sampling, above 0 to 1: only the likeliest words that together have this
+	// probability are drawn from. Default: the model's own.
+	// +kubebuilder:validation:Minimum=0.001
+	// +kubebuilder:validation:Maximum=1
+	// +optional
+	TopP *float64 `json:"topP,omitempty"`
+	// stop ends an answer where the model writes one of these. Default: none. At most 4.
+	// +kubebuilder:validation:MaxItems=4
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=64
+	// +listType=set
+	// +optional
+	Stop []string `json:"stop,omitempty"`
+	// contextTokens is the model's context window: prompt, history and answer together, in
+	// tokens, at least 1024. The oldest messages are left out of what no longer fits.
+	// Default: 8192.
+	// +kubebuilder:validation:Minimum=1024
+	// +kubebuilder:validation:Maximum=4000000
+	// +optional
+	ContextTokens int32 `json:"contextTokens,omitempty"`
+	// summarize has the model sum up the messages that no longer fit, instead of leaving
+	// them out. It costs a call now and then. Default: false.
+	// +kubebuilder:default=false
+	// +optional
+	Summarize bool `json:"summarize,omitempty"`
 }
 
 // PromptValue is the value of a prompt's variable.
