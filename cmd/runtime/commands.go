@@ -26,6 +26,7 @@ var commands = map[string]func(ctx context.Context, args []string, stdout, stder
 	"move":     moveState,
 	"snapshot": takeSnapshot,
 	"restore":  takeIn,
+	"extract":  extractFile,
 }
 
 func configDirFlag(flags *flag.FlagSet) *string {

@@ -1,0 +1,38 @@
+package extract
+
+import "fmt"
+
+// Error says why a file can't be read: an answer for the one who sent it. Two are the
+// same to errors.Is if their codes are.
+type Error struct {
+	// Code is stable.
+	Code string `json:"code"`
+	// Message says what to do and holds nothing of the file.
+	Message string `json:"message"`
+}
+
+func (e *Error) Error() string { return e.Message }
+
+// Is compares codes.
+func (e *Error) Is(target error) bool {
+	t, ok := target.(*Error) //nolint:errorlint // errors.Is unwraps; this compares one link
+	return ok && t.Code == e.Code
+}
+
+func (e *Error) because(format string, args ...any) error {
+	return &Error{Code: e.Code, Message: e.Message + ": " + fmt.Sprintf(format, args...)}
+}
+
+// Why a file can't be read.
+var (
+	ErrEncrypted   = &Error{"document_encrypted", "the document is encrypted: save it without a password and send that"}
+	ErrBroken      = &Error{"document_broken", "the document is damaged or isn't of the type that it says: open it, save it anew and send that"}
+	ErrTooLarge    = &Error{"document_too_large", "the document is too large: split it"}
+	ErrUnsupported = &Error{"document_unsupported", "a document of this type can't be read: send text, Markdown, HTML, PDF or DOCX"}
+	ErrEmpty       = &Error{"document_empty", "the document holds no text: scanned pages need a text layer (OCR) first"}
+	ErrBomb        = &Error{"document_bomb", "the document unpacks to more than it may, or takes too much memory: save it anew without what isn't text, or split it"}
+	ErrTimeout     = &Error{"document_timeout", "reading the document took too long: split it or send its text"}
+)
+
+// all of them, for those that come from the child.
+var all = []*Error{ErrEncrypted, ErrBroken, ErrTooLarge, ErrUnsupported, ErrEmpty, ErrBomb, ErrTimeout}

@@ -1,0 +1,103 @@
+package extract
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"time"
+)
+
+// watchEvery is how often a child's memory is looked at. It can gain 200 MiB meanwhile.
+const watchEvery = 50 * time.Millisecond
+
+var errTooMuch = errors.New("more output than a document has")
+
+// run starts a child, gives it the file and returns what it writes.
+func run(ctx context.Context, l Limits, args []string, data []byte) ([]byte, error) {
+	command := l.Command
+	if len(command) == 0 {
+		self, err := os.Executable()
+		if err != nil {
+			return nil, fmt.Errorf("finding this program: %w", err)
+		}
+		command = []string{self, "extract"}
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	cmd := exec.CommandContext(ctx, command[0], append(command[1:], args...)...) //nolint:gosec // G204: the program is this one, and the arguments are numbers and a mount
+	cmd.Env = []string{}
+	cmd.Dir = "/"
+	cmd.Stdin = bytes.NewReader(data)
+	out := &bounded{left: 4*l.MaxText + 1<<20}
+	cmd.Stdout, cmd.Stderr = out, io.Discard
+	cmd.SysProcAttr = attributes()
+	cmd.Cancel = func() error { return kill(cmd.Process) }
+	cmd.WaitDelay = time.Second
+
+	done := make(chan error, 1)
+	started := make(chan error, 1)
+	go func() {
+		// A child is told of its parent's death by that of the thread that started it.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			done <- cmd.Wait()
+		}
+	}()
+	if err := <-started; err != nil {
+		return nil, fmt.Errorf("starting the extracting process: %w", err)
+	}
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if resident(cmd.Process.Pid) > l.Memory {
+				cancel(ErrBomb)
+			}
+		case err := <-done:
+			if out.left < 0 {
+				return nil, ErrTooLarge
+			}
+			return out.buf.Bytes(), outcome(ctx, err)
+		}
+	}
+}
+
+// outcome tells why a child ended. One that broke down did so over its file: what a
+// parser can't bear is a damaged file to whoever sent it.
+func outcome(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	}
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		if exit.ExitCode() == 1 {
+			return fmt.Errorf("the extracting process couldn't work: %w", err)
+		}
+		return ErrBroken
+	}
+	return fmt.Errorf("the extracting process: %w", err)
+}
+
+// bounded keeps what is written up to a size.
+type bounded struct {
+	buf  bytes.Buffer
+	left int64
+}
+
+func (b *bounded) Write(p []byte) (int, error) {
+	if b.left -= int64(len(p)); b.left < 0 {
+		return 0, errTooMuch
+	}
+	return b.buf.Write(p)
+}
