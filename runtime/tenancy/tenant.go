@@ -23,7 +23,10 @@ type Tenant struct {
 	// Digest of Config, as tenantconfig.DigestOf gives it.
 	Digest string
 
-	dir     string
+	dir string
+	// systemPrompt is rendered once, so that a request renders none.
+	systemPrompt string
+
 	digests []keyDigest
 	proxies []netip.Prefix
 	secrets *secrets
@@ -51,6 +54,7 @@ func NewTenant(c *tenantconfig.Config, files map[string]string) (*Tenant, error)
 		return nil, fmt.Errorf("checking the tenant document: %w", err)
 	}
 	t := &Tenant{ID: id, Config: c, Digest: tenantconfig.DigestOf(c), secrets: &secrets{map[string]string{}}}
+	t.systemPrompt = render(c.Prompt.System, c.Prompt.Variables)
 	for name, content := range files {
 		t.secrets.byName[name] = strings.TrimSpace(content)
 	}
