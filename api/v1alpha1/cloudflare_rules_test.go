@@ -37,7 +37,7 @@ var cloudflareRules = []rule{
 	{onAccount("cloudflare: {originals: {bindingRef: {name: a.b}}}"), onAccount("cloudflare: {originals: {bindingRef: {name: a_b}}}"), "bindingRef.name", "must be the name of a CloudflareBinding in the same namespace"},
 	{vectorize("index: {dimensions: 768}"), "{documents: {store: vectorize, vectorize: {index: {dimensions: 768}}}}", "spec", "spec.documents.store: vectorize needs spec.upstream.accountRef: name the CloudflareAccount that the index lies in"},
 	{vectorize("bindingRef: {name: shared}"), onAccount("documents: {store: vectorize}"), "spec.documents", "spec.documents.vectorize goes with spec.documents.store: vectorize"},
-	{vectorize("bindingRef: {name: shared}"), onAccount("documents: {store: sqlite}"), "spec.documents.store", `supported values: "vectorize"`},
+	{vectorize("bindingRef: {name: shared}"), onAccount("documents: {store: sqlite}"), "spec.documents.store", `supported values: "state", "vectorize"`},
 	{vectorize("index: {dimensions: 768}"), vectorize("index: {dimensions: 768}, bindingRef: {name: shared}"), "spec.documents.vectorize", "spec.documents.vectorize has either index (an index of the tenant's own) or bindingRef (one that is there); set one of them"},
 	{vectorize("index: {dimensions: 768}"), vectorize(""), "spec.documents.vectorize", "set one of them"},
 	{vectorize("index: {dimensions: 1536, metric: dot-product}"), vectorize("index: {dimensions: 1537}"), "spec.documents.vectorize.index.dimensions", "should be less than or equal to 1536"},

@@ -18,7 +18,8 @@ environment: production
 suspend: false
 deletionProtection: true
 upstream: {type: embedded}
-prompt: {maxTokens: 1024}
+playground: false
+prompt: {maxTokens: 1024, summarize: false}
 auth:
   mode: apiKey
   keys: [{name: default, trustUserHeader: false, revision: 1, gracePeriod: 24h}]

@@ -69,7 +69,7 @@ func walk(path string, s apiextensions.JSONSchemaProps, required bool, yield fun
 var borrowed = regexp.MustCompile(`resources\.|tolerations\[\]\.|[sS]elector\.|conditions\[\]\.|podPatch\.`)
 
 // measured says which unit a number counts.
-var measured = regexp.MustCompile(`(?i)second|day|character|byte|token|request|message|percent|pods|US dollar|revision|metadata\.generation|1[KMG]i|[0-9][hs]\b|temperature|CPU|claim|volume|dimensions of a vector`)
+var measured = regexp.MustCompile(`(?i)second|day|character|byte|token|request|message|percent|pods|US dollar|revision|metadata\.generation|1[KMG]i|[0-9][hs]\b|temperature|CPU|claim|volume|dimensions|passages|from 0 to 1\b|above 0 to 1\b|weight|cosine|how often|retries`)
 
 var _ = Describe("Every field", func() {
 	for kind, crd := range generated() {
@@ -103,7 +103,7 @@ var _ = Describe("Every field", func() {
 var _ = Describe("Every CEL rule", func() {
 	said := map[string][]string{"Tenant": {badName, keepsVolume, keepsServer}}
 	for kind, tables := range map[string][][]rule{
-		"Tenant":      {identityRules, modelRules, accessRules, limitRules, podRules, stateRules, cloudflareRules},
+		"Tenant":      {identityRules, modelRules, accessRules, limitRules, podRules, stateRules, cloudflareRules, documentRules, toolRules, speechRules},
 		"TenantClass": {classRules}, "CloudflareAccount": {accountRules}, "CloudflareBinding": {bindingRules},
 	} {
 		for _, r := range slices.Concat(tables...) {

@@ -104,7 +104,7 @@ var accessRules = []rule{
 	{key("gracePeriod: 0s"), key("gracePeriod: -1s"), "spec.auth.keys[0].gracePeriod", "must be from 0s to 720h"},
 	{key("gracePeriod: 720h"), key("gracePeriod: 721h"), "spec.auth.keys[0].gracePeriod", "must be from 0s to 720h"},
 	{key("gracePeriod: 1h30m"), key("gracePeriod: soon"), "spec.auth.keys[0].gracePeriod", "must be from 0s to 720h"},
-	{key("scopes: ['sessions:all']"), key("scopes: [admin]"), "spec.auth.keys[0].scopes[0]", `supported values: "sessions:all"`},
+	{key("scopes: ['sessions:all']"), key("scopes: [admin]"), "spec.auth.keys[0].scopes[0]", "spec.auth.keys[].scopes must be sessions:all, metrics:read, documents:read or tools:<tool>"},
 	{"{cors: {origins: ['https://*.app.example', 'http://localhost:3000']}}", "{cors: {origins: ['https://app.example/']}}", "spec.cors.origins[0]", "must be origins such as https://app.example or https://*.app.example, in lower case, without a path"},
 	{"{cors: {origins: ['https://a.example']}}", "{cors: {origins: ['*']}}", "spec.cors.origins[0]", "must be origins such as"},
 	{"{cors: {origins: ['https://a.example']}}", "{cors: {origins: ['https://a..example']}}", "spec.cors.origins[0]", "must be origins such as"},
@@ -176,6 +176,7 @@ var _ = Describe("A Tenant", func() {
 	for topic, rules := range map[string][]rule{
 		"identity": identityRules, "models": modelRules, "access": accessRules, "limits": limitRules, "pods": podRules,
 		"state": stateRules, "cloudflare": cloudflareRules,
+		"documents": documentRules, "tools": toolRules, "speech": speechRules,
 	} {
 		for _, r := range rules {
 			It("is refused ("+topic+"): "+shorten(r.refused), func(ctx context.Context) { check(ctx, "Tenant", r) })

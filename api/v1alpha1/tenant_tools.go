@@ -219,7 +219,8 @@ type Speech struct {
 	// provider is upstream (a model of spec.upstream) or local (flite or espeak-ng, where
 	// the runtime's image has it; the released one has none).
 	Provider SpeechProvider `json:"provider"`
-	// model at the upstream, for example "tts-1" or "@cf/myshell-ai/melotts".
+	// model at the upstream, for example "tts-1" or "@cf/myshell-ai/melotts". Default:
+	// none: local has its own.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[!-~]+$')",message="spec.speech.model must be a model's name without spaces, in ASCII"
