@@ -7,6 +7,10 @@ import (
 	"github.com/crispy-enigma/crispy-enigma/runtime/tenancy"
 )
 
+// UsageOfTool begins the feature of a record that counts the run of a tool, not a call of
+// a model: it has no model and no tokens, and its outcome may be the code of an error.
+const UsageOfTool = "tool:"
+
 // UsageRecord is what one call used. It names no user and holds no text.
 type UsageRecord struct {
 	// At is when the call ended.

@@ -40,6 +40,9 @@ type Store struct {
 	usage   *ledger.Usage
 	cache   *ledger.Cache
 	audit   auditLog
+	changes changes
+	// numbers orders jobs by their making and by when they began to wait.
+	numbers atomic.Int64
 	// loaded is set once the counters are those of the file; closed ends all calls.
 	loaded, closed atomic.Bool
 	reason         atomic.Pointer[fault]
@@ -109,9 +112,11 @@ func (s *Store) Cache() storage.Cache { return cache{s} }
 // Audit implements storage.Store.
 func (s *Store) Audit() storage.Audit { return audit{s} }
 
-func (s *Store) Documents() storage.Documents { return nil }
+// Documents implements storage.Store.
+func (s *Store) Documents() storage.Documents { return documents{s} }
 
-func (s *Store) Jobs() storage.Jobs { return nil }
+// Jobs implements storage.Store.
+func (s *Store) Jobs() storage.Jobs { return jobs{s} }
 
 // Portable implements storage.Store.
 func (s *Store) Portable() storage.Portable { return portable{s} }

@@ -53,9 +53,26 @@ func load(ctx context.Context, c *sql.Conn, s *Store) error {
 			s.audit.startAt(last)
 			return err
 		}, `SELECT coalesce(max(id), 0) FROM audit`)),
+		named("jobs", loadJobs(ctx, c, s)),
+		named("documents", each(ctx, c, func(*sql.Rows) error { return nil },
+			`SELECT d.id, p.id FROM (SELECT id FROM documents ORDER BY id DESC LIMIT 1) d, (SELECT id FROM passages ORDER BY id DESC LIMIT 1) p`)),
 		named("sessions", each(ctx, c, func(*sql.Rows) error { return nil },
 			`SELECT s.id, m.id FROM (SELECT id FROM sessions ORDER BY id DESC LIMIT 1) s, (SELECT id FROM messages ORDER BY id DESC LIMIT 1) m`)),
 	)
+}
+
+// loadJobs goes on counting, and drops the payloads that a crash left without a job.
+func loadJobs(ctx context.Context, c *sql.Conn, s *Store) error {
+	var last int64
+	err := c.QueryRowContext(ctx, `SELECT max((SELECT coalesce(max(number), 0) FROM jobs), (SELECT coalesce(max(turn), 0) FROM jobs),
+		(SELECT coalesce(max(id), 0) >> 12 FROM payloads), (SELECT coalesce(max(id), 0) FROM dropped WHERE kind = 1))`).Scan(&last)
+	if err != nil {
+		return err
+	}
+	s.numbers.Store(last)
+	_, err = c.ExecContext(ctx, `INSERT OR IGNORE INTO dropped (kind, id) SELECT DISTINCT 1, id >> 12 FROM payloads
+		WHERE id >> 12 NOT IN (SELECT number FROM jobs WHERE ended = 0)`)
+	return err
 }
 
 // floorUsage loads no usage: each bucket is read when it is first added to, up to the

@@ -23,6 +23,7 @@ const (
 	partBudgets
 	partUsage
 	partAudit
+	partDocuments
 )
 
 // dump gives one tenant's records from a position on. It reads what is committed and
@@ -39,7 +40,7 @@ func (p portable) Dump(ctx context.Context, t tenancy.ID, from string, yield fun
 		return err
 	}
 	d := &dump{p.s, ctx, t, yield}
-	return storage.DumpFrom(t, from, d.sessions, d.budgets, d.usage, d.audit)
+	return storage.DumpFrom(t, from, d.sessions, d.budgets, d.usage, d.audit, d.documents)
 }
 
 func (d *dump) give(r storage.Record, part byte, place []byte) error {
@@ -153,6 +154,12 @@ func (d *dump) audit(place []byte) error {
 	return nil
 }
 
+func (d *dump) documents(place []byte) error {
+	return storage.DumpDocuments(d.ctx, documents{d.s}, d.t, place, func(r storage.Record, next []byte) error {
+		return d.give(r, partDocuments, next)
+	})
+}
+
 type storedSession struct {
 	id int64
 	storage.SessionRecord
@@ -192,19 +199,18 @@ func (p portable) Load(ctx context.Context, t tenancy.ID, records []storage.Reco
 		return err
 	}
 	var dropped []int64
-	return p.s.writer.write(ctx, &job{
-		apply: func(tx *tx) error {
-			for _, r := range records {
-				ids, err := tx.load(p.s, t.Identity(), r)
-				if err != nil {
-					return err
-				}
-				dropped = append(dropped, ids...)
-			}
-			return nil
+	var refused error
+	err := p.s.writer.write(ctx, &job{
+		apply: func(tx *tx) (err error) {
+			dropped, refused, err = tx.loadAll(p.s, t.Identity(), records)
+			return err
 		},
 		committed: func() {
+			if refused != nil {
+				return
+			}
 			p.s.recent.dropped(dropped)
+			p.s.changes.tell(t.Identity())
 			for _, r := range records {
 				if r.Budget != nil {
 					p.s.budgets.Put(t, *r.Budget)
@@ -214,26 +220,61 @@ func (p portable) Load(ctx context.Context, t tenancy.ID, records []storage.Reco
 			}
 		},
 	})
+	if err == nil {
+		err = refused
+	}
+	return err
 }
 
-func (t *tx) load(s *Store, tenant string, r storage.Record) (dropped []int64, err error) {
+// loadAll takes all records in or, if one is refused, none.
+func (t *tx) loadAll(s *Store, tenant string, records []storage.Record) (dropped []int64, refused, err error) {
+	if _, err := t.do(`SAVEPOINT load`); err != nil {
+		return nil, nil, err
+	}
+	for _, r := range records {
+		var ids []int64
+		ids, refused, err = t.load(s, tenant, r)
+		if err != nil {
+			return nil, nil, err
+		}
+		if refused != nil {
+			if _, err := t.do(`ROLLBACK TO load`); err != nil {
+				return nil, nil, err
+			}
+			break
+		}
+		dropped = append(dropped, ids...)
+	}
+	_, err = t.do(`RELEASE load`)
+	return dropped, refused, err
+}
+
+func (t *tx) load(s *Store, tenant string, r storage.Record) (dropped []int64, refused, err error) {
 	switch {
 	case r.Session != nil:
-		if dropped, err = t.drop(t.findOne, tenant, r.Session.ID, r.Session.Caller); err != nil {
-			return nil, err
-		}
-		if _, err = t.append(tenant, r.Session.Caller, r.Session.ID, r.Session.Messages, storage.Keep{}); err != nil {
-			return nil, err
-		}
-		_, err = t.conn.ExecContext(context.Background(), `UPDATE sessions SET created = ? WHERE tenant = ? AND session = ? AND caller = ?`,
-			r.Session.Created.UnixMilli(), tenant, r.Session.ID, r.Session.Caller)
+		dropped, err = t.loadSession(tenant, r.Session)
 	case r.Budget != nil:
 		err = do(t.putBudget, tenant, r.Budget.Name, r.Budget.Used, 0, millis(r.Budget.Until))
 	case r.Usage != nil:
 		err = t.writeBucket(tenant, *r.Usage)
 	case r.Audit != nil:
 		err = t.loadAudit(auditRow{tenant, s.audit.number(), *r.Audit})
+	case r.Passages != nil:
+		refused, err = t.loadPassages(tenant, r.Passages, s.options.Now())
+	case r.Document != nil:
+		refused, err = t.loadDocument(tenant, *r.Document, s.options.Now())
 	}
+	return dropped, refused, err
+}
+
+func (t *tx) loadSession(tenant string, r *storage.SessionRecord) (dropped []int64, err error) {
+	if dropped, err = t.drop(t.findOne, tenant, r.ID, r.Caller); err != nil {
+		return nil, err
+	}
+	if _, err = t.append(tenant, r.Caller, r.ID, r.Messages, storage.Keep{}); err != nil {
+		return nil, err
+	}
+	_, err = t.do(`UPDATE sessions SET created = ? WHERE tenant = ? AND session = ? AND caller = ?`, r.Created.UnixMilli(), tenant, r.ID, r.Caller)
 	return dropped, err
 }
 
@@ -263,7 +304,38 @@ func (p portable) Erase(ctx context.Context, t tenancy.ID) (int, error) {
 	if err != nil {
 		return removed, err
 	}
-	return removed, p.s.writer.write(ctx, &job{apply: func(tx *tx) error { return tx.eraseCounters(t.Identity()) }})
+	err = p.s.writer.write(ctx, &job{apply: func(tx *tx) error { return tx.eraseCounters(t.Identity()) }})
+	if err != nil {
+		return removed, err
+	}
+	return removed, p.eraseDocuments(ctx, t)
+}
+
+// eraseDocuments returns when nothing of them lies in the file's tables.
+func (p portable) eraseDocuments(ctx context.Context, t tenancy.ID) error {
+	for more := true; more; {
+		err := p.s.writer.write(ctx, &job{
+			apply: func(tx *tx) (err error) {
+				more, err = tx.eraseSome(t.Identity())
+				return err
+			},
+			committed: func() { p.s.changes.tell(t.Identity()) },
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for left := true; left; {
+		err := p.s.writer.write(ctx, &job{apply: func(tx *tx) error {
+			err := tx.sweep()
+			left = tx.dropping
+			return err
+		}})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (t *tx) eraseCounters(tenant string) error {

@@ -82,11 +82,14 @@ func (r *reader) each(ctx context.Context, row func(*sql.Rows) error, query stri
 	if err != nil {
 		return r.unreadable(ctx, err)
 	}
-	if err := eachRow(found, row); err != nil {
+	if err := eachRow(found, row); err != nil && !errors.Is(err, errEnough) {
 		return r.unreadable(ctx, err)
 	}
 	return nil
 }
+
+// errEnough ends a read that has all it wants.
+var errEnough = errors.New("enough is read")
 
 func (r *reader) unreadable(ctx context.Context, err error) error {
 	if ctx.Err() != nil {

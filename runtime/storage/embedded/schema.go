@@ -14,12 +14,15 @@ import (
 
 // schemaVersion is the file's PRAGMA user_version. A change of the schema adds a step
 // to migrations; a file is never read by a binary older than its writer.
-const schemaVersion = 2
+const schemaVersion = 3
 
 // migrations[i] takes a file from version i to i+1.
 //
 // A message's id is its session's id << 32 plus its number in the session, so that
-// histories are ranges of the table itself. Times are Unix milliseconds.
+// histories are ranges of the table itself. So is a passage's: its part's id << 20 plus
+// its number; and a payload's: its job's number << 12 plus the piece's. Vectors lie in a
+// table of their own, since they are three times as long as the texts, and each is read
+// by a look-up of its own. Times are Unix milliseconds.
 var migrations = []string{`
 CREATE TABLE sessions (
   id INTEGER PRIMARY KEY,
@@ -60,6 +63,48 @@ CREATE TABLE audit (
   params_hash TEXT NOT NULL, outcome TEXT NOT NULL, duration_ns INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX audit_by_time ON audit (tenant, at);
+`, `
+CREATE TABLE libraries (
+  tenant TEXT PRIMARY KEY,
+  version INTEGER NOT NULL, head INTEGER NOT NULL, floor INTEGER NOT NULL, forgotten INTEGER NOT NULL,
+  documents INTEGER NOT NULL, passages INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE parts (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  tenant TEXT NOT NULL, doc TEXT NOT NULL, version INTEGER NOT NULL,
+  dimensions INTEGER NOT NULL, passages INTEGER NOT NULL, next INTEGER NOT NULL, latest INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX parts_by_name ON parts (tenant, doc, version);
+CREATE TABLE documents (
+  id INTEGER PRIMARY KEY,
+  tenant TEXT NOT NULL, doc TEXT NOT NULL, part INTEGER NOT NULL, version INTEGER NOT NULL, source INTEGER NOT NULL,
+  change INTEGER NOT NULL, created INTEGER NOT NULL, updated INTEGER NOT NULL,
+  passages INTEGER NOT NULL, bytes INTEGER NOT NULL, about TEXT NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX documents_by_name ON documents (tenant, doc);
+CREATE INDEX documents_by_change ON documents (tenant, change);
+CREATE UNIQUE INDEX documents_by_part ON documents (part);
+CREATE TABLE removals (
+  tenant TEXT NOT NULL, doc TEXT NOT NULL,
+  change INTEGER NOT NULL, floor INTEGER NOT NULL, at INTEGER NOT NULL,
+  PRIMARY KEY (tenant, doc)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX removals_by_change ON removals (tenant, change);
+CREATE TABLE passages (
+  id INTEGER PRIMARY KEY, text TEXT NOT NULL, headings TEXT NOT NULL, page INTEGER NOT NULL
+) STRICT;
+CREATE TABLE vectors (id INTEGER PRIMARY KEY, vector BLOB NOT NULL) STRICT;
+CREATE TABLE jobs (
+  number INTEGER PRIMARY KEY,
+  tenant TEXT NOT NULL, job TEXT NOT NULL, kind TEXT NOT NULL, caller TEXT NOT NULL,
+  state TEXT NOT NULL, ended INTEGER NOT NULL, attempts INTEGER NOT NULL, note BLOB NOT NULL,
+  created INTEGER NOT NULL, updated INTEGER NOT NULL, lease INTEGER NOT NULL,
+  worker TEXT NOT NULL, turn INTEGER NOT NULL, size INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX jobs_by_name ON jobs (tenant, job);
+CREATE INDEX jobs_by_turn ON jobs (tenant, turn) WHERE ended = 0;
+CREATE TABLE payloads (id INTEGER PRIMARY KEY, piece BLOB NOT NULL) STRICT;
+CREATE TABLE dropped (kind INTEGER NOT NULL, id INTEGER NOT NULL, PRIMARY KEY (kind, id)) STRICT, WITHOUT ROWID;
 `}
 
 const pageBytes = 4096

@@ -22,10 +22,15 @@ type tx struct {
 	dropSession, dropMessages                *sql.Stmt
 	putWindow, putBudget, putUsage, putProbe *sql.Stmt
 	putAudit                                 *sql.Stmt
+
+	// prepared are those of query, made when they are first asked for.
+	prepared map[string]*sql.Stmt
+	// dropping tells that parts or payloads may be there to be swept.
+	dropping bool
 }
 
 func newTx(ctx context.Context, c *sql.Conn) (*tx, error) {
-	t := &tx{conn: c}
+	t := &tx{conn: c, prepared: map[string]*sql.Stmt{}, dropping: true}
 	for _, s := range []struct {
 		to  **sql.Stmt
 		sql string
@@ -74,7 +79,48 @@ func (t *tx) closeStatements() error {
 			errs = append(errs, s.Close())
 		}
 	}
+	for _, s := range t.prepared {
+		errs = append(errs, s.Close())
+	}
 	return errors.Join(errs...)
+}
+
+// query gives the statement for a text.
+func (t *tx) query(text string) (*sql.Stmt, error) {
+	if s := t.prepared[text]; s != nil {
+		return s, nil
+	}
+	s, err := t.conn.PrepareContext(context.Background(), text)
+	if err == nil {
+		t.prepared[text] = s
+	}
+	return s, err
+}
+
+// do runs a statement and tells how many rows it changed.
+func (t *tx) do(text string, args ...any) (int64, error) {
+	s, err := t.query(text)
+	if err != nil {
+		return 0, err
+	}
+	r, err := s.ExecContext(context.Background(), args...)
+	if err != nil {
+		return 0, err
+	}
+	return r.RowsAffected()
+}
+
+// one reads one row, and tells whether there is one.
+func (t *tx) one(into []any, text string, args ...any) (bool, error) {
+	s, err := t.query(text)
+	if err != nil {
+		return false, err
+	}
+	err = s.QueryRowContext(context.Background(), args...).Scan(into...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 func (t *tx) close() error { return errors.Join(t.closeStatements(), t.conn.Close()) }
@@ -131,9 +177,13 @@ type rows struct {
 	audit   []auditRow
 	// prune deletes what has run out by then; zero doesn't.
 	prune time.Time
+	// sweep deletes a little of what was dropped.
+	sweep bool
 }
 
-func (r *rows) empty() bool { return len(r.windows)+len(r.budgets)+len(r.usage)+len(r.audit) == 0 }
+func (r *rows) empty() bool {
+	return len(r.windows)+len(r.budgets)+len(r.usage)+len(r.audit) == 0 && !r.sweep
+}
 
 func (r *rows) notWritten(s *Store) {
 	s.windows.NotWritten(r.windows)
@@ -166,6 +216,11 @@ func (r *rows) write(t *tx) error {
 			return err
 		}
 	}
+	if r.sweep {
+		if err := t.sweep(); err != nil {
+			return err
+		}
+	}
 	if r.prune.IsZero() {
 		return nil
 	}
@@ -186,12 +241,13 @@ func (t *tx) prune(now time.Time) error {
 		{`DELETE FROM budgets WHERE until > 0 AND until < ?`, now.Add(-budgetsLate).UnixMilli()},
 		{`DELETE FROM usage WHERE minute < ?`, now.Add(-storage.UsageKept).Unix() / 60},
 		{`DELETE FROM audit WHERE at < ?`, now.Add(-storage.AuditKept).UnixMilli()},
+		{`DELETE FROM jobs WHERE ended = 1 AND updated < ?`, now.Add(-storage.JobsKept).UnixMilli()},
 	} {
 		if _, err := t.conn.ExecContext(context.Background(), p.sql, p.edge); err != nil {
 			return err
 		}
 	}
-	return nil
+	return t.pruneDocuments(now)
 }
 
 // millis is 0 for no time.

@@ -124,7 +124,7 @@ func (w *writer) commit(all bool) {
 	failed := w.s.reason.Load()
 	err := w.attach(context.Background())
 	if err == nil {
-		rows := w.changedRows(all)
+		rows := w.changedRows(all, len(b.jobs) > 0)
 		if len(b.jobs) == 0 && rows.empty() && failed == nil {
 			close(b.done)
 			return
@@ -143,6 +143,9 @@ func (w *writer) commit(all bool) {
 			}
 		}
 		w.forget()
+		if w.tx.dropping {
+			signal(w.lazy)
+		}
 	} else {
 		w.s.fail(err)
 		// The file may have got it nevertheless.
@@ -169,8 +172,9 @@ func (w *writer) do(b *batch, r *rows, probe bool) error {
 	return w.tx.run(b, r, probe)
 }
 
-// changedRows takes what changed; windows only when they are due.
-func (w *writer) changedRows(all bool) *rows {
+// changedRows takes what changed; windows only when they are due. waited tells that
+// somebody waits for the commit.
+func (w *writer) changedRows(all, waited bool) *rows {
 	now := w.s.options.Now()
 	r := &rows{budgets: w.s.budgets.Changed(), usage: w.s.usage.Changed(), audit: w.s.audit.all()}
 	if all || !now.Before(w.windowsDue) {
@@ -178,7 +182,8 @@ func (w *writer) changedRows(all bool) *rows {
 		w.windowDirty.Store(false)
 		r.windows = w.s.windows.Changed()
 	}
-	if now.After(w.pruneDue) && !r.empty() {
+	r.sweep = w.tx.dropping
+	if now.After(w.pruneDue) && (waited || !r.empty()) {
 		r.prune = now
 		w.pruneDue = now.Add(pruneEvery)
 	}
