@@ -44,8 +44,23 @@ type ChatRequest struct {
 	ToolChoice string
 	// OneTool asks for at most one call at a time.
 	OneTool bool
+	// Grounds are what the answer shall rest on, if it shall. They stand in Messages too;
+	// a driver that reads no prompt takes them from here.
+	Grounds *Grounds
 	// TraceID joins the upstream's log with ours; it names no person.
 	TraceID string
+}
+
+// Grounds are passages that were found for a question.
+type Grounds struct {
+	Question string
+	Passages []Passage
+}
+
+// Passage is cited by its ID: 1 is written [1].
+type Passage struct {
+	ID   int
+	Text string
 }
 
 // Usage is what a call used.

@@ -62,11 +62,11 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Fallback tells whether another model may be tried: what failed was the upstream,
-// not the request.
+// Fallback tells whether another model may be tried: what failed was the upstream, or
+// this model's abilities, not the request.
 func (e *Error) Fallback() bool {
 	switch e.Kind {
-	case KindUnavailable, KindRateLimited, KindQuota, KindModelNotFound, KindTimeout, KindMalformed, KindTruncated, KindUnauthorized:
+	case KindUnavailable, KindRateLimited, KindQuota, KindModelNotFound, KindTimeout, KindMalformed, KindTruncated, KindUnauthorized, KindNoTools:
 		return true
 	default:
 		return false

@@ -33,15 +33,16 @@ type Estimator struct {
 // Text guesses the tokens of s.
 func (e *Estimator) Text(model, s string) int { return tokensOf(weight(s), e.ratio(model)) }
 
-// Messages guesses the tokens of a conversation as a prompt.
-func (e *Estimator) Messages(model string, messages []Message) int {
-	return tokensOf(weigh(messages), e.ratio(model)) + len(messages)*messageTokens + answerTokens
+// Messages guesses the tokens of a conversation, and the tools offered in it, as a prompt.
+func (e *Estimator) Messages(model string, messages []Message, tools ...Tool) int {
+	return tokensOf(weigh(messages, tools), e.ratio(model)) + (len(messages)+len(tools))*messageTokens + answerTokens
 }
 
 // Learn takes in that the provider counted tokens for messages as prompt. Short
-// prompts teach nothing: the template outweighs them.
+// prompts teach nothing: the template outweighs them. Nor should those with tools be
+// told: every template writes their schemas in its own way.
 func (e *Estimator) Learn(model string, messages []Message, tokens int) {
-	w := weigh(messages)
+	w := weigh(messages, nil)
 	tokens -= len(messages)*messageTokens + answerTokens
 	if w < 200 || tokens < 1 {
 		return
@@ -76,9 +77,15 @@ func (e *Estimator) ratio(model string) float64 {
 
 func tokensOf(weight int, ratio float64) int { return int(math.Ceil(float64(weight) / ratio)) }
 
-func weigh(messages []Message) (w int) {
+func weigh(messages []Message, tools []Tool) (w int) {
 	for i := range messages {
 		w += weight(messages[i].Content)
+		for j := range messages[i].ToolCalls {
+			w += weight(messages[i].ToolCalls[j].Name) + weight(messages[i].ToolCalls[j].Arguments)
+		}
+	}
+	for i := range tools {
+		w += weight(tools[i].Name) + weight(tools[i].Description) + len(tools[i].Parameters)
 	}
 	return w
 }

@@ -96,6 +96,14 @@ func (g *Gate) Admit(ctx context.Context, c httpapi.Call, ask Ask) (*Admission, 
 	return a, nil
 }
 
+// Reserve sets aside what a further model call of an admitted request may cost, in the
+// budgets alone: a request is taken from the rate windows once, however many steps its
+// answer has. The admission must be settled.
+func (g *Gate) Reserve(ctx context.Context, t *tenancy.Tenant, ask Ask) (*Admission, error) {
+	now := g.opts.Now()
+	return g.reserve(ctx, g.plan(t, now), ask, now)
+}
+
 func (g *Gate) plan(t *tenancy.Tenant, now time.Time) *plan {
 	if v, ok := g.plans.Load(t.ID); ok {
 		if p := v.(*plan); p.tenant == t && p.day == unixDay(now) {

@@ -70,7 +70,7 @@ func (u *Upstream) note(model string, err error) {
 			kind = string(e.Kind)
 		}
 		u.metrics.failures.WithLabelValues(u.metrics.series(model).label, kind).Inc()
-		if ok && !e.Fallback() {
+		if ok && (!e.Fallback() || e.Kind == ai.KindNoTools) {
 			kind = "" // it answered: the request was at fault
 		}
 	}

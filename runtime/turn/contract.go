@@ -16,6 +16,9 @@ type Tool struct {
 	Writes bool
 	// Leaves tells that its parameters leave the tenant's own stores and models.
 	Leaves bool
+	// Pure tells that its result is made of its parameters alone, so that it brings no
+	// text before the model that wasn't there.
+	Pure bool
 	// AfterUntrusted tells that the tenant lets a model call it though text that nobody
 	// vouches for is before the model, see tenantconfig.Tools.AfterUntrusted.
 	AfterUntrusted bool
