@@ -40,7 +40,8 @@ func Child(args []string, in io.Reader, out io.Writer) int {
 		return 1
 	}
 	var a answer
-	d, err := read(*kind, data, l)
+	// White space before the answer tells that what fails from now on is the file's fault.
+	d, err := read(*kind, data, l, func() { _, _ = io.WriteString(out, "\n") })
 	if e, ok := errors.AsType[*Error](err); ok {
 		a.Error = e
 	} else if err != nil {

@@ -84,7 +84,7 @@ func (a *archive) part(name string) ([]byte, error) {
 	if f.Flags&1 != 0 {
 		return nil, ErrEncrypted
 	}
-	limit := min(maxPart, a.left, max(1<<20, int64(f.CompressedSize64)*maxRatio)) //nolint:gosec // G115: an overflow makes the limit smaller
+	limit := min(maxPart, a.left, max(1<<20, int64(min(f.CompressedSize64, maxPart))*maxRatio))
 	r, err := f.Open()
 	if err != nil {
 		return nil, ErrBroken

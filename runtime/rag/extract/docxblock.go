@@ -14,25 +14,25 @@ func (r *docxReader) start(t xml.StartElement) {
 		// A text box has paragraphs within a paragraph.
 		r.paragraph()
 	case "pStyle":
-		if level := r.styles[attribute(t, "val")]; level > 0 {
+		if level := r.styles[val(t)]; level > 0 {
 			r.level = level
-		} else if level := headingLevel(attribute(t, "val")); level > 0 && r.styles == nil {
+		} else if level := headingLevel(val(t)); level > 0 && r.styles == nil {
 			r.level = level
 		}
 	case "outlineLvl":
-		if n, err := strconv.Atoi(attribute(t, "val")); err == nil && n >= 0 && n < 9 {
+		if n, err := strconv.Atoi(val(t)); err == nil && n >= 0 && n < 9 {
 			r.level = n + 1
 		}
 	case "numPr":
 		r.item = max(r.item, 1)
 	case "ilvl":
-		if n, err := strconv.Atoi(attribute(t, "val")); err == nil && n >= 0 && n < 9 {
+		if n, err := strconv.Atoi(val(t)); err == nil && n >= 0 && n < 9 {
 			r.item = n + 1
 		}
 	case "r":
 		r.hidden = false
 	case "vanish":
-		v := attribute(t, "val")
+		v := val(t)
 		r.hidden = v != "0" && v != "false" && v != "off"
 	case "t":
 		r.inText = !r.hidden
@@ -52,9 +52,10 @@ func (r *docxReader) start(t xml.StartElement) {
 	}
 }
 
-func attribute(t xml.StartElement, name string) string {
+// val gives the value that most elements of WordprocessingML have.
+func val(t xml.StartElement) string {
 	for _, a := range t.Attr {
-		if a.Name.Local == name {
+		if a.Name.Local == "val" {
 			return a.Value
 		}
 	}

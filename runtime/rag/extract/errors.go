@@ -15,7 +15,7 @@ func (e *Error) Error() string { return e.Message }
 
 // Is compares codes.
 func (e *Error) Is(target error) bool {
-	t, ok := target.(*Error) //nolint:errorlint // errors.Is unwraps; this compares one link
+	t, ok := target.(*Error)
 	return ok && t.Code == e.Code
 }
 
@@ -25,13 +25,13 @@ func (e *Error) because(format string, args ...any) error {
 
 // Why a file can't be read.
 var (
-	ErrEncrypted   = &Error{"document_encrypted", "the document is encrypted: save it without a password and send that"}
-	ErrBroken      = &Error{"document_broken", "the document is damaged or isn't of the type that it says: open it, save it anew and send that"}
-	ErrTooLarge    = &Error{"document_too_large", "the document is too large: split it"}
-	ErrUnsupported = &Error{"document_unsupported", "a document of this type can't be read: send text, Markdown, HTML, PDF or DOCX"}
-	ErrEmpty       = &Error{"document_empty", "the document holds no text: scanned pages need a text layer (OCR) first"}
-	ErrBomb        = &Error{"document_bomb", "the document unpacks to more than it may, or takes too much memory: save it anew without what isn't text, or split it"}
-	ErrTimeout     = &Error{"document_timeout", "reading the document took too long: split it or send its text"}
+	ErrEncrypted   = &Error{Code: "document_encrypted", Message: "the document is encrypted: save it without a password and send that"}
+	ErrBroken      = &Error{Code: "document_broken", Message: "the document is damaged or isn't of the type that it says: open it, save it anew and send that"}
+	ErrTooLarge    = &Error{Code: "document_too_large", Message: "the document is too large: split it"}
+	ErrUnsupported = &Error{Code: "document_unsupported", Message: "a document of this type can't be read: send text, Markdown, HTML, PDF or DOCX"}
+	ErrEmpty       = &Error{Code: "document_empty", Message: "the document holds no text: scanned pages need a text layer (OCR) first"}
+	ErrBomb        = &Error{Code: "document_bomb", Message: "the document unpacks to more than it may, or takes too much memory: save it anew without what isn't text, or split it"}
+	ErrTimeout     = &Error{Code: "document_timeout", Message: "reading the document took too long: split it or send its text"}
 )
 
 // all of them, for those that come from the child.

@@ -37,8 +37,8 @@ type Limits struct {
 	MaxText int64
 	// MaxPages of a PDF, 2,000.
 	MaxPages int
-	// Memory of the child in bytes, 512 MiB. Its first PDF takes 310 MiB without CacheDir,
-	// later ones 60 MiB.
+	// Memory of the child in bytes, 512 MiB. Compiling the PDF engine takes 320 MiB, which
+	// the first PDF does, and each one without CacheDir; later ones begin with 70 MiB.
 	Memory int64
 	// Timeout of the child, a minute.
 	Timeout time.Duration
@@ -102,7 +102,7 @@ func (x *Extractor) Extract(ctx context.Context, in Input) (Document, error) {
 	parse := x.inChild
 	if kind == TypeText || kind != TypePDF && kind != TypeDOCX && len(data) <= safe {
 		parse = func(_ context.Context, kind string, data []byte) (Document, error) {
-			return read(kind, data, x.limits)
+			return read(kind, data, x.limits, func() {})
 		}
 	}
 	d, err := parse(ctx, kind, data)
@@ -120,15 +120,18 @@ func (x *Extractor) Extract(ctx context.Context, in Input) (Document, error) {
 // made to take seconds, and a hundred times its size in memory.
 const safe = 256 << 10
 
-// read parses a file whose type is known; text is in UTF-8.
-func read(kind string, data []byte, l Limits) (Document, error) {
+// read parses a file whose type is known; text is in UTF-8. It calls begun when all is
+// ready and the file comes in.
+func read(kind string, data []byte, l Limits, begun func()) (Document, error) {
+	if kind == TypePDF {
+		return pdf(data, l, begun)
+	}
+	begun()
 	switch kind {
 	case TypeMarkdown:
 		return markdown(newlines(string(data)))
 	case TypeHTML:
 		return page(string(data))
-	case TypePDF:
-		return pdf(data, l)
 	case TypeDOCX:
 		return docx(data, l)
 	}

@@ -21,11 +21,12 @@ import (
 const wasmPage = 64 << 10
 
 // pdf reads a PDF. It is for a child process: the engine keeps its memory.
-func pdf(data []byte, l Limits) (d Document, err error) {
+func pdf(data []byte, l Limits, begun func()) (d Document, err error) {
 	engine, err := openEngine(l)
 	if err != nil {
 		return Document{}, err
 	}
+	begun()
 	opened, err := engine.OpenDocument(&requests.OpenDocument{File: &data})
 	if err != nil {
 		return Document{}, pdfError(err)

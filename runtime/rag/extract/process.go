@@ -66,27 +66,26 @@ func run(ctx context.Context, l Limits, args []string, data []byte) ([]byte, err
 			if out.left < 0 {
 				return nil, ErrTooLarge
 			}
-			return out.buf.Bytes(), outcome(ctx, err)
+			return out.buf.Bytes(), outcome(ctx, err, out.buf.Len() > 0)
 		}
 	}
 }
 
-// outcome tells why a child ended. One that broke down did so over its file: what a
-// parser can't bear is a damaged file to whoever sent it.
-func outcome(ctx context.Context, err error) error {
+// outcome tells why a child ended. Once it has begun with the file, it did so over that:
+// what a parser can't bear is a damaged file to whoever sent it.
+func outcome(ctx context.Context, err error, begun bool) error {
 	switch {
 	case err == nil:
 		return nil
+	case !begun && errors.Is(context.Cause(ctx), ErrBomb):
+		return errors.New("the extracting process needs more memory to begin than it may have: raise the pod's memory limit")
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	}
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-		if exit.ExitCode() == 1 {
-			return fmt.Errorf("the extracting process couldn't work: %w", err)
-		}
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && begun && exit.ExitCode() != 1 {
 		return ErrBroken
 	}
-	return fmt.Errorf("the extracting process: %w", err)
+	return fmt.Errorf("the extracting process couldn't work: %w", err)
 }
 
 // bounded keeps what is written up to a size.
