@@ -86,7 +86,7 @@ func (j job) end(what string, c move.Counts, err error) int {
 }
 
 func counted(c move.Counts) []any {
-	return []any{"records", c.Records(), "sessions", c.Sessions, "messages", c.Messages, "budgets", c.Budgets, "usage", c.Usage, "audit", c.Audit}
+	return []any{"records", c.Records(), "sessions", c.Sessions, "messages", c.Messages, "budgets", c.Budgets, "usage", c.Usage, "audit", c.Audit, "documents", c.Documents, "passages", c.Passages}
 }
 
 func moveState(ctx context.Context, args []string, _, stderr io.Writer) int {

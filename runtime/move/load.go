@@ -102,6 +102,11 @@ func (l *loader) add(ctx context.Context, r storage.Record, at string) error {
 			l.chars += len(m.Content)
 		}
 	}
+	if r.Passages != nil {
+		for _, p := range r.Passages.Passages {
+			l.chars += len(p.Text) + len(p.Vector)
+		}
+	}
 	if len(l.batch) < batchRecords && l.chars < batchChars {
 		return nil
 	}

@@ -16,8 +16,9 @@ import (
 const (
 	format = "crispy-enigma-snapshot"
 	// version of the format. A snapshot is never read by a program older than its writer's
-	// version; what a later one adds, documents say, makes it the next.
-	version = 1
+	// version; what a later one adds makes it the next. 2 added documents; those of 1 are
+	// read as they are.
+	version = 2
 )
 
 // header is a snapshot's first line.

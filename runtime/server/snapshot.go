@@ -44,7 +44,7 @@ func (s *Server) snapshot(w http.ResponseWriter, r *http.Request) {
 		s.logger.Error("snapshot", "error", err)
 		return
 	}
-	s.logger.Info("snapshot taken", "sessions", c.Sessions, "messages", c.Messages)
+	s.logger.Info("snapshot taken", "sessions", c.Sessions, "messages", c.Messages, "documents", c.Documents)
 }
 
 // restored answers a restore: what is in the store, and what ended it.
@@ -68,7 +68,8 @@ func (s *Server) restore(w http.ResponseWriter, r *http.Request) {
 		// Whoever still sends reads no answer.
 		_, _ = io.Copy(io.Discard, r.Body)
 	} else {
-		s.logger.Info("snapshot taken in", "sessions", answer.Counts.Sessions, "messages", answer.Counts.Messages)
+		c := answer.Counts
+		s.logger.Info("snapshot taken in", "sessions", c.Sessions, "messages", c.Messages, "documents", c.Documents)
 	}
 	text, err := json.Marshal(answer)
 	if err != nil {
