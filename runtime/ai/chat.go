@@ -51,13 +51,17 @@ type ChatRequest struct {
 	TraceID string
 }
 
+// Ungrounded is the answer to a question that the documents don't answer, where no model
+// is asked for one.
+const Ungrounded = "The documents don't answer this question."
+
 // Grounds are passages that were found for a question.
 type Grounds struct {
 	Question string
 	Passages []Passage
 }
 
-// Passage is cited by its ID: 1 is written [1].
+// Passage is cited by its ID: 1 is written [1]. One with ID 0 isn't cited.
 type Passage struct {
 	ID   int
 	Text string

@@ -258,4 +258,3 @@ func (t *Turn) content(j *job, most int) string {
 	t.work.bytes = max(0, t.work.bytes-len(text))
 	return guard.Fence("tool", j.tool.Name, text)
 }
-

@@ -111,15 +111,23 @@ func (c *Client) Complete(ctx context.Context, t tenancy.ID, req ai.ChatRequest)
 	case !f.read(body):
 		return ai.Answer{}, &ai.Error{Kind: ai.KindMalformed, Status: k.status, Err: errors.New("the answer is no JSON object")}
 	case f.refused:
-		return ai.Answer{}, c.refusal(Refusal{Status: k.status, Body: body}, nil)
+		return ai.Answer{}, c.refusal(Refusal{Status: k.status, Body: body, Tools: len(req.Tools) > 0}, nil)
 	case !f.spoke && !f.hasUsage:
 		return ai.Answer{}, &ai.Error{Kind: ai.KindMalformed, Status: k.status, Err: errors.New("the answer has no choices")}
 	}
 	var j joiner
 	a := ai.Answer{Text: j.add(f.text), Finish: f.finish, Usage: f.usage, Model: req.Model}
 	a.Text += j.flush()
+	var calls calls
+	if !calls.add(f.calls) {
+		return ai.Answer{}, &ai.Error{Kind: ai.KindMalformed, Status: k.status, Err: errTooManyCalls}
+	}
+	a.ToolCalls, a.Finish = calls.take(a.Finish)
 	if !f.hasUsage {
-		a.Usage = ai.Usage{In: c.tokens.Messages(req.Model, req.Messages), Out: c.tokens.Text(req.Model, a.Text), Estimated: true}
+		a.Usage = ai.Usage{In: c.tokens.Messages(req.Model, req.Messages, req.Tools...), Out: c.tokens.Text(req.Model, a.Text), Estimated: true}
+		for _, call := range a.ToolCalls {
+			a.Usage.Out += c.tokens.Text(req.Model, call.Name+call.Arguments)
+		}
 	}
 	return a, nil
 }
@@ -130,7 +138,7 @@ func (c *Client) Stream(ctx context.Context, t tenancy.ID, req ai.ChatRequest) (
 	if err != nil {
 		return nil, err
 	}
-	return newStream(c, k, req.Model)
+	return newStream(c, k, req.Model, len(req.Tools) > 0)
 }
 
 // call sends the request and waits until the upstream accepts it. It tries once more
@@ -140,7 +148,7 @@ func (c *Client) call(ctx context.Context, t tenancy.ID, req ai.ChatRequest, str
 	if err != nil {
 		return nil, &ai.Error{Kind: ai.KindBadRequest, Err: err}
 	}
-	o := outgoing{url: c.s.URL, model: req.Model, trace: req.TraceID, accept: "application/json", body: body}
+	o := outgoing{url: c.s.URL, model: req.Model, trace: req.TraceID, accept: "application/json", body: body, tools: len(req.Tools) > 0}
 	if stream {
 		o.accept = "text/event-stream, application/json"
 	}
@@ -151,6 +159,7 @@ func (c *Client) call(ctx context.Context, t tenancy.ID, req ai.ChatRequest, str
 type outgoing struct {
 	url, model, trace, accept string
 	body                      []byte
+	tools                     bool
 }
 
 func (c *Client) send(ctx context.Context, t tenancy.ID, o outgoing) (*exchange, error) {
@@ -200,7 +209,7 @@ func (c *Client) attempt(ctx context.Context, t tenancy.ID, o outgoing) (k *exch
 	}
 	defer k.end()
 	header := k.resp.Header
-	r := Refusal{Status: k.status, ContentType: k.contentType}
+	r := Refusal{Status: k.status, ContentType: k.contentType, Tools: o.tools}
 	r.Body, _ = io.ReadAll(io.LimitReader(k, maxRefusal))
 	if ctx.Err() != nil {
 		return nil, false, contextError(ctx)

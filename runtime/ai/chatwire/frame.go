@@ -12,6 +12,8 @@ import (
 type frame struct {
 	// text is the raw delta, not yet joined to whole code points.
 	text []byte
+	// calls are parts of calls of tools.
+	calls []callPart
 	// spoke: there was a choice or a native response, even one without text.
 	spoke    bool
 	finish   string
@@ -28,7 +30,7 @@ func (f *frame) final() bool { return f.hasUsage && len(f.text) == 0 && !f.spoke
 // read fills f from OpenAI's chunk or completion, or from Workers AI's native
 // answer, bare or in its envelope. It is false if data isn't one JSON object.
 func (f *frame) read(data []byte) bool {
-	*f = frame{text: f.text[:0]}
+	*f = frame{text: f.text[:0], calls: f.calls[:0]}
 	s := scanner{b: data}
 	if s.peek() != '{' {
 		return false
@@ -58,6 +60,9 @@ func (f *frame) object(s *scanner) {
 			} else {
 				s.skip()
 			}
+		case "tool_calls":
+			// Workers AI's native answer.
+			f.toolCalls(s)
 		case "usage":
 			f.readUsage(s)
 		case "error", "errors":
@@ -72,7 +77,7 @@ func (f *frame) object(s *scanner) {
 		}
 	}
 	// A native stream ends with an empty response beside the usage.
-	if native && (len(f.text) > 0 || !f.hasUsage) {
+	if (native || len(f.calls) > 0) && (len(f.text) > 0 || !f.hasUsage) {
 		f.spoke = true
 	}
 }
@@ -129,7 +134,7 @@ func (f *frame) choices(s *scanner) {
 // choice reads one choice. Only one answer is ever asked for, so another index is
 // not part of it.
 func (f *frame) choice(s *scanner) {
-	before, finish := len(f.text), f.finish
+	before, calls, finish := len(f.text), len(f.calls), f.finish
 	other := false
 	f.spoke = true
 	s.enter()
@@ -153,7 +158,7 @@ func (f *frame) choice(s *scanner) {
 		}
 	}
 	if other {
-		f.text, f.finish = f.text[:before], finish
+		f.text, f.calls, f.finish = f.text[:before], f.calls[:calls], finish
 	}
 }
 
@@ -164,9 +169,14 @@ func (f *frame) delta(s *scanner) {
 	}
 	s.enter()
 	for key, more := s.member(true); more; key, more = s.member(false) {
-		if string(key) == "content" {
+		switch string(key) {
+		case "content":
 			f.content(s)
-		} else {
+		case "tool_calls":
+			f.toolCalls(s)
+		case "function_call":
+			f.toolCall(s)
+		default:
 			s.skip()
 		}
 	}

@@ -17,11 +17,17 @@ type Refusal struct {
 	Status      int
 	ContentType string
 	Body        []byte
+	// Tools tells that tools were offered: only then can they be what is refused.
+	Tools bool
 }
 
 // refusal says what it means. Header is nil inside a stream.
 func (c *Client) refusal(r Refusal, header http.Header) *ai.Error {
 	e := &ai.Error{Status: r.Status, RetryAfter: retryAfter(header, time.Now())}
+	if r.noTools() {
+		e.Kind = ai.KindNoTools
+		return e
+	}
 	if c.s.Kind != nil {
 		e.Kind, e.Err = c.s.Kind(r)
 	}
@@ -77,6 +83,28 @@ func notFoundOrBad(status int, d details) (ai.Kind, error) {
 	default:
 		return ai.KindUnavailable, nil
 	}
+}
+
+// toolPhrases are how servers say that a model, or their set-up, has no tools. None has a
+// code for it, so this is the one place where a refusal's words alone decide; a server
+// that says it otherwise gives bad_request.
+var toolPhrases = []string{
+	"does not support tool", "doesn't support tool", "not support function call", // Ollama, DeepSeek
+	"enable-auto-tool-choice", "tool-call-parser", // vLLM
+	"tools param requires", "requires --jinja", // llama.cpp
+	"support tool use", "tool calling is not supported", "tool use is not supported", // OpenRouter, Groq
+	"function calling is not supported", "tools are not supported", "does not support function",
+	"'tools' is not supported", "`tools` is not supported", "unsupported parameter: 'tools'", "does not support parameters: ['tools'", // OpenAI, Groq, LiteLLM
+}
+
+// noTools tells that what was refused is the tools.
+func (r Refusal) noTools() bool {
+	switch r.Status {
+	case 0, http.StatusOK, http.StatusBadRequest, http.StatusNotFound, http.StatusUnprocessableEntity, http.StatusInternalServerError, http.StatusNotImplemented:
+	default:
+		return false
+	}
+	return r.Tools && details{text: strings.ToLower(string(r.Body[:min(len(r.Body), maxRefusal)]))}.says(toolPhrases...)
 }
 
 // details are what an error body says, lower case, for comparing only.

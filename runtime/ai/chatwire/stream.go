@@ -20,17 +20,19 @@ type stream struct {
 	client *Client
 	k      *exchange
 	model  string
+	tools  bool // were offered
 	events *sse.Reader
 	frame  frame
 	join   joiner
+	calls  calls
 
 	finished bool
 	// over is what every further Next answers.
 	over error
 }
 
-func newStream(c *Client, k *exchange, model string) (*stream, error) {
-	s := &stream{client: c, k: k, model: model}
+func newStream(c *Client, k *exchange, model string, tools bool) (*stream, error) {
+	s := &stream{client: c, k: k, model: model, tools: tools}
 	kind, _, _ := mime.ParseMediaType(k.contentType)
 	if kind == "application/json" || strings.HasSuffix(kind, "+json") || isHTML(k.contentType) {
 		return s, s.takeWhole()
@@ -101,7 +103,10 @@ func (s *stream) take(e sse.Event) (chunk ai.Chunk, ok bool) {
 		return s.fail(&ai.Error{Kind: kind, Status: s.k.status, Err: errors.New("a frame of the stream is no JSON object")})
 	}
 	if s.frame.refused || string(e.Name) == "error" {
-		return s.fail(s.client.refusal(Refusal{Body: data}, nil))
+		return s.fail(s.client.refusal(Refusal{Body: data, Tools: s.tools}, nil))
+	}
+	if len(s.frame.calls) > 0 && !s.calls.add(s.frame.calls) {
+		return s.fail(&ai.Error{Kind: ai.KindMalformed, Status: s.k.status, Err: errTooManyCalls})
 	}
 	if len(s.frame.text) > 0 {
 		chunk.Text = s.join.add(s.frame.text)
@@ -116,9 +121,10 @@ func (s *stream) take(e sse.Event) (chunk ai.Chunk, ok bool) {
 	}
 	if chunk.Finish != "" || final {
 		s.finished = true
+		chunk.ToolCalls, chunk.Finish = s.calls.take(chunk.Finish)
 		s.k.allow(settle)
 	}
-	return chunk, chunk.Text != "" || chunk.Finish != "" || chunk.Usage != nil
+	return chunk, chunk.Text != "" || chunk.Finish != "" || chunk.Usage != nil || len(chunk.ToolCalls) > 0
 }
 
 // complete ends a stream whose answer is whole.
@@ -126,8 +132,9 @@ func (s *stream) complete() (ai.Chunk, bool) {
 	s.over = io.EOF
 	s.k.drain()
 	s.k.end()
-	text := s.join.flush()
-	return ai.Chunk{Text: text}, text != ""
+	chunk := ai.Chunk{Text: s.join.flush()}
+	chunk.ToolCalls, chunk.Finish = s.calls.take("")
+	return chunk, chunk.Text != "" || len(chunk.ToolCalls) > 0
 }
 
 // fail ends a stream with err, unless the answer was complete before.

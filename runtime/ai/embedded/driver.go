@@ -69,12 +69,14 @@ func (d *Driver) open(ctx context.Context, t tenancy.ID, req ai.ChatRequest) (*s
 		return nil, refused("a model is called for a tenant, and none was named")
 	case req.Model != Model:
 		return nil, &ai.Error{Kind: ai.KindModelNotFound, Err: errors.New("no model but " + Model + " is built in; connect an upstream for others")}
+	case len(req.Tools) > 0:
+		return nil, &ai.Error{Kind: ai.KindNoTools, Err: errors.New(Model + " quotes, and calls no tools; connect an upstream for that")}
 	case req.MaxTokens < 1:
 		return nil, refused(fmt.Sprintf("max tokens is %d; it must be 1 or more", req.MaxTokens))
 	case len(req.Messages) == 0 || req.Messages[len(req.Messages)-1].Role != ai.RoleUser:
 		return nil, refused("the conversation must end with the user's message")
 	}
-	parts := compose(req.Messages)
+	parts := compose(req)
 	s := &stream{ctx: ctx, finish: "stop"}
 	left := req.MaxTokens
 	for _, part := range parts {
@@ -99,8 +101,11 @@ func (d *Driver) open(ctx context.Context, t tenancy.ID, req ai.ChatRequest) (*s
 }
 
 // compose writes the answer's parts, one for each step of a stream.
-func compose(messages []ai.Message) []string {
-	quotes := choose(messages)
+func compose(req ai.ChatRequest) []string {
+	if req.Grounds != nil {
+		return quotePassages(req.Grounds)
+	}
+	quotes := choose(req.Messages)
 	if len(quotes) == 0 {
 		return []string{nothing}
 	}

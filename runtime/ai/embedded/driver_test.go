@@ -1,6 +1,8 @@
 package embedded_test
 
 import (
+	"errors"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -108,7 +110,7 @@ func TestAnswersQuoteTheConversation(t *testing.T) {
 					t.Errorf("%q has %q", a.Text, not)
 				}
 			}
-			if again := answer(t, 500, c.turns...); again != a {
+			if again := answer(t, 500, c.turns...); !reflect.DeepEqual(again, a) {
 				t.Errorf("the second answer differs: %q", again.Text)
 			}
 			if !a.Usage.Estimated || a.Usage.Out < 1 {
@@ -167,5 +169,38 @@ func BenchmarkLongConversation(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		answer(b, 500, long, "Yes.", long, "Fine.", "Which risks does the report name?")
+	}
+}
+
+func TestAnswersQuoteWhatTheyAreGrounded(t *testing.T) {
+	t.Parallel()
+	passages := []ai.Passage{
+		{ID: 1, Text: "Tea is served at four. When is lunch? Nobody knows."},
+		{ID: 2, Text: "The launch is on 4 May. It rains."},
+		{ID: 0, Text: "launch of the rocket: cancelled"},
+	}
+	for question, want := range map[string]string{
+		"When is the launch?":       "The launch is on 4 May. [2]\nlaunch of the rocket: cancelled",
+		"What about tea?":           "Tea is served at four. [1]",
+		"Who wins the world chess?": ai.Ungrounded,
+	} {
+		a, err := embedded.New().Complete(t.Context(), aitest.Tenant(t), ai.ChatRequest{
+			Model: embedded.Model, MaxTokens: 100, Grounds: &ai.Grounds{Question: question, Passages: passages},
+			Messages: []ai.Message{{Role: ai.RoleUser, Content: "The launch is tomorrow. " + question}},
+		})
+		if err != nil || a.Text != want {
+			t.Errorf("%s %q, %v", question, a.Text, err)
+		}
+	}
+}
+
+func TestToolsAreRefused(t *testing.T) {
+	t.Parallel()
+	_, err := embedded.New().Complete(t.Context(), aitest.Tenant(t), ai.ChatRequest{
+		Model: embedded.Model, MaxTokens: 100, Tools: []ai.Tool{{Name: "x"}}, Messages: []ai.Message{{Role: ai.RoleUser, Content: "hi"}},
+	})
+	var e *ai.Error
+	if !errors.As(err, &e) || e.Kind != ai.KindNoTools {
+		t.Error(err)
 	}
 }

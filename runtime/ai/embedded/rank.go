@@ -33,6 +33,7 @@ type quote struct {
 	// ago counts the messages since, 0 for the last one. The system's don't count.
 	ago   int
 	first bool // of its message
+	cite  int  // the number of its passage, 0 for none
 
 	terms map[string]int
 	size  int
@@ -58,13 +59,19 @@ func (q quote) whose() string {
 // the order they were said.
 func choose(messages []ai.Message) []quote {
 	question, quotes := candidates(messages)
+	chosen := closest(question, quotes)
+	slices.SortStableFunc(chosen, func(x, y quote) int { return y.ago - x.ago })
+	return chosen
+}
+
+// closest gives the best quotes, best first.
+func closest(question string, quotes []quote) (chosen []quote) {
 	asked := slices.Compact(slices.Sorted(slices.Values(terms(question))))
 	if len(asked) == 0 || len(quotes) == 0 {
 		return nil
 	}
 	quotes = score(quotes, asked)
 	slices.SortStableFunc(quotes, func(x, y quote) int { return cmp.Compare(y.score, x.score) })
-	var chosen []quote
 	for _, q := range quotes {
 		if len(chosen) == maxQuotes || q.score < leastScore*quotes[0].score {
 			break
@@ -73,7 +80,6 @@ func choose(messages []ai.Message) []quote {
 			chosen = append(chosen, q)
 		}
 	}
-	slices.SortStableFunc(chosen, func(x, y quote) int { return y.ago - x.ago })
 	return chosen
 }
 
