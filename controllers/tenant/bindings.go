@@ -94,6 +94,7 @@ func (c credentials) uses(t *v1alpha1.Tenant) []resources.Use {
 func (c credentials) into(in *resources.Inputs) {
 	in.Account, in.Bindings = c.account, c.bindings
 	in.UpstreamToken, in.CloudflareToken, in.TokenID = c.upstreamToken, c.cloudflareToken, c.tokenID
+	in.ToolSecrets = c.tools
 	for _, s := range c.state {
 		if s.role == resources.LimitsRole {
 			in.LimitsState = s.login

@@ -32,6 +32,10 @@ type credentials struct {
 	bindings map[v1alpha1.BindingRole]*v1alpha1.CloudflareBinding
 	// state are the servers that the Tenant's data is kept on.
 	state []*sharedServer
+	// tools are the secrets of tools by their files; toolsLack is the first that is missing.
+	// A tool without its secret can't be used, and nothing else waits for it.
+	tools     map[string]string
+	toolsLack *verdict
 	// referenced keys by name.
 	referenced map[string]string
 }
@@ -52,6 +56,9 @@ func (r *Reconciler) readCredentials(ctx context.Context, o *observed) (credenti
 	}
 	if missing == nil && err == nil {
 		out.state, missing, err = r.readState(ctx, o)
+	}
+	if missing == nil && err == nil {
+		err = r.readToolSecrets(ctx, o.tenant, &out)
 	}
 	if missing != nil || err != nil {
 		return out, missing, err
@@ -119,6 +126,24 @@ func (r *Reconciler) readToken(ctx context.Context, namespace string, ref v1alph
 			"%s: the value of key %q in Secret %q isn't a token: it holds other than visible ASCII characters", field, keyOf(ref), ref.Name))
 	}
 	return token, missing, err
+}
+
+// readToolSecrets reads what tools send.
+func (r *Reconciler) readToolSecrets(ctx context.Context, t *v1alpha1.Tenant, out *credentials) error {
+	for _, s := range resources.ToolSecrets(t) {
+		value, missing, err := r.readToken(ctx, t.Namespace, s.Ref, s.Field)
+		switch {
+		case err != nil:
+			return err
+		case missing != nil && out.toolsLack == nil:
+			out.toolsLack = missing
+		case missing == nil && out.tools == nil:
+			out.tools = map[string]string{s.File: value}
+		case missing == nil:
+			out.tools[s.File] = value
+		}
+	}
+	return nil
 }
 
 func (r *Reconciler) readKey(ctx context.Context, namespace string, key v1alpha1.APIKey, into map[string]string) (*verdict, error) {

@@ -111,5 +111,8 @@ func secretNames(t *v1alpha1.Tenant) []string {
 			}
 		}
 	}
+	for _, s := range resources.ToolSecrets(t) {
+		names = append(names, s.Ref.Name)
+	}
 	return names
 }

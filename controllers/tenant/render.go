@@ -118,6 +118,9 @@ func files(in *resources.Inputs, stateDir string) (*Rendered, error) {
 	if file := document.Cloudflare.CredentialsFile; file != "" {
 		out.Files[file] = []byte(in.CloudflareToken)
 	}
+	for name, value := range in.ToolSecrets {
+		out.Files[name] = []byte(value)
+	}
 	for name, b := range resources.StateFiles(*in) {
 		out.Files[name] = b
 	}

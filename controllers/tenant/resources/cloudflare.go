@@ -1,41 +1,9 @@
 package resources
 
 import (
-	"slices"
-
-	"github.com/crispy-enigma/crispy-enigma/api/statestore"
 	"github.com/crispy-enigma/crispy-enigma/api/tenantconfig"
 	"github.com/crispy-enigma/crispy-enigma/api/v1alpha1"
 )
-
-// documents say which index holds the tenant's vectors. An index that the Tenant only
-// names may be others' too: there the tenant has a namespace of its own.
-func documents(in Inputs) tenantconfig.Documents {
-	spec, b := in.Tenant.Spec.Documents, in.Bindings[v1alpha1.RoleVectors]
-	if spec == nil || spec.Vectorize == nil || b == nil {
-		return tenantconfig.Documents{}
-	}
-	v := tenantconfig.Vectorize{Index: b.Status.ID, Dimensions: int(b.Status.Dimensions), Metric: b.Status.Metric}
-	if settings := b.Spec.Vectorize; settings != nil {
-		if v.Dimensions == 0 {
-			v.Dimensions = int(settings.Dimensions)
-		}
-		if v.Metric == "" {
-			v.Metric = settings.Metric
-		}
-		for _, index := range settings.MetadataIndexes {
-			v.Filterable = append(v.Filterable, index.Property)
-		}
-		slices.Sort(v.Filterable)
-	}
-	if next := b.Status.Next; next != nil && next.Ready {
-		v.Next, v.NextDimensions = next.ID, int(next.Dimensions)
-	}
-	if spec.Vectorize.BindingRef != nil {
-		v.Namespace = statestore.Tag(Identity(in.Operator.OwnerID, in.Tenant, in.Effective))
-	}
-	return tenantconfig.Documents{Store: string(spec.Store), Vectorize: v}
-}
 
 // cloudflare is what the pods use of the account beside models; empty without any.
 func cloudflare(in Inputs) tenantconfig.Cloudflare {

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"math"
 	"net/netip"
 	"slices"
 
@@ -64,6 +63,9 @@ func Config(in Inputs) (*tenantconfig.Config, error) {
 		},
 		Documents:  documents(in),
 		Cloudflare: cloudflare(in),
+		Tools:      tools(in),
+		Speech:     speech(in),
+		Playground: t.Spec.Playground,
 	}
 	broken := tenantconfig.Validate(c)
 	if b, err := tenantconfig.Marshal(c); err == nil && len(b) > maxDocumentBytes {
@@ -158,10 +160,8 @@ func prompt(p v1alpha1.Prompt, maxTokens int32) tenantconfig.Prompt {
 			out.Variables[name] = string(value)
 		}
 	}
-	if p.Temperature != nil {
-		milli := int(math.Round(*p.Temperature * 1000))
-		out.TemperatureMilli = &milli
-	}
+	out.TemperatureMilli, out.TopPMilli = milliOf(p.Temperature), milliOf(p.TopP)
+	out.Stop, out.ContextTokens, out.Summarize = slices.Clone(p.Stop), int(p.ContextTokens), p.Summarize
 	return out
 }
 

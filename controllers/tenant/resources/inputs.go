@@ -41,6 +41,8 @@ type Inputs struct {
 	StatusToken string
 	// UpstreamToken is the upstream's bearer token; empty sends none.
 	UpstreamToken string
+	// ToolSecrets are the values of resources.ToolSecrets by their files.
+	ToolSecrets map[string]string
 	// State is the server that the Tenant's data is kept on, LimitsState that of its rate
 	// windows and budgets where they are kept elsewhere; nil without.
 	State, LimitsState *StateServer

@@ -77,6 +77,9 @@ func configSecret(in Inputs, c *tenantconfig.Config) (*corev1ac.SecretApplyConfi
 	if c.Cloudflare.CredentialsFile != "" {
 		data[c.Cloudflare.CredentialsFile] = []byte(in.CloudflareToken)
 	}
+	for name, value := range in.ToolSecrets {
+		data[name] = []byte(value)
+	}
 	for name, b := range StateFiles(in) {
 		data[name] = b
 	}
