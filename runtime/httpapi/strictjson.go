@@ -364,3 +364,12 @@ func (s *scanner) digits() bool {
 	}
 	return s.pos > start
 }
+
+// CheckJSON holds what somebody else than a client wrote to the rules of a body: the
+// error says what is wrong and where, and repeats nothing of it.
+func CheckJSON(b []byte) error {
+	if f := checkJSON(b, nil); f != nil {
+		return fmt.Errorf("%s (at byte %d)", f.reason, f.offset)
+	}
+	return nil
+}

@@ -3,12 +3,14 @@ package server
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/crispy-enigma/crispy-enigma/api/tenantconfig"
 	"github.com/crispy-enigma/crispy-enigma/runtime/limits"
+	"github.com/crispy-enigma/crispy-enigma/runtime/storage"
 )
 
 // errStopping is why a stopping server isn't ready.
@@ -68,7 +70,9 @@ func (s *Server) usageStatus(ctx context.Context) tenantconfig.UsageStatus {
 		s.logger.Warn("reading usage for /status", "error", err)
 	}
 	for _, b := range buckets {
-		st.RequestsToday += b.Calls
+		if !strings.HasPrefix(b.Feature, storage.UsageOfTool) {
+			st.RequestsToday += b.Calls
+		}
 	}
 	return st
 }

@@ -36,6 +36,7 @@ type Metrics struct {
 	unpriced   *prometheus.CounterVec
 	lost       prometheus.Counter
 	reloads    *prometheus.CounterVec
+	tools      *tools
 
 	mu     sync.RWMutex
 	models map[string]*modelSeries
@@ -53,6 +54,7 @@ func NewMetrics(version string) *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
 		models:   map[string]*modelSeries{},
+		tools:    newTools(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "enigma_http_requests_total", Help: "Requests of the tenant's API by route, status and the error's code.",
 		}, []string{"route", "status", "code"}),
@@ -93,7 +95,7 @@ func NewMetrics(version string) *Metrics {
 	}, []string{"version", "goversion"})
 	build.WithLabelValues(version, runtime.Version()).Set(1)
 	m.registry.MustRegister(m.requests, m.seconds, m.tokens, m.operation, m.firstToken,
-		m.failures, m.unpriced, m.lost, m.reloads, build,
+		m.failures, m.unpriced, m.lost, m.reloads, m.tools.runs, m.tools.seconds, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.Gauge("enigma_streams_active", "Event streams that are open now.", nil, func() float64 { return float64(m.Streams()) })
 	return m

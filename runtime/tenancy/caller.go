@@ -9,6 +9,9 @@ import (
 // ScopeSessionsAll is the right of a key to the sessions of every caller of the tenant.
 const ScopeSessionsAll = "sessions:all"
 
+// ScopeDocumentsRead keeps a key from changing documents: it may read and search them.
+const ScopeDocumentsRead = "documents:read"
+
 // Caller is who asks, as far as the runtime could prove it. It owns sessions and
 // has rate-limit windows of its own.
 type Caller struct {
