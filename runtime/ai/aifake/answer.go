@@ -12,6 +12,8 @@ type Answer struct {
 	contentType string
 	raw         []byte
 	tokens      []string
+	calls       []Call
+	callPieces  int
 
 	finish              string
 	usageIn, usageOut   int
@@ -29,6 +31,27 @@ type Answer struct {
 func Says(tokens ...string) Answer {
 	return Answer{status: http.StatusOK, tokens: tokens, finish: "stop", cutAfter: -1, endAfter: -1}
 }
+
+// Call is a tool that the model calls.
+type Call struct {
+	// ID is made if empty.
+	ID, Name string
+	// Arguments is what the model writes, JSON mostly.
+	Arguments string
+}
+
+// Calls answers with calls of tools, each whole argument in one frame of a stream. Native
+// ones are Workers AI's own, without ids.
+func Calls(calls ...Call) Answer { return Says().AndCalls(calls...) }
+
+// AndCalls adds calls of tools behind the tokens. The finish reason becomes tool_calls.
+func (a Answer) AndCalls(calls ...Call) Answer {
+	a.calls, a.finish = calls, "tool_calls"
+	return a
+}
+
+// CallsInPieces streams arguments n bytes at a time, the calls by turns.
+func (a Answer) CallsInPieces(n int) Answer { a.callPieces = n; return a }
 
 // Refuses answers with a status and a body, and header names and values by turns.
 func Refuses(status int, body string, header ...string) Answer {

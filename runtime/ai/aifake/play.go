@@ -68,7 +68,7 @@ func (p play) stream(out *body) {
 		}
 		p.r.out.Add(1)
 	}
-	if !p.ready(len(p.a.tokens)) {
+	if !p.ready(len(p.a.tokens)) || !p.streamCalls(out) {
 		return
 	}
 	if p.a.finish != "" && !p.a.native {
@@ -110,13 +110,21 @@ func chunk(model string, delta map[string]any, finish any) string {
 
 func (p play) whole(out *body) {
 	text := strings.Join(p.a.tokens, "")
-	p.r.out.Store(int64(len(p.a.tokens)))
+	p.r.out.Store(int64(len(p.a.tokens) + p.callTokens()))
+	message := map[string]any{"role": "assistant", "content": text}
+	if len(p.a.calls) > 0 {
+		message["tool_calls"] = p.wholeCalls()
+	}
 	doc := map[string]any{
 		"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": p.r.Chat.Model,
-		"choices": []any{map[string]any{"index": 0, "message": map[string]any{"role": "assistant", "content": text}, "finish_reason": p.a.finish}},
+		"choices": []any{map[string]any{"index": 0, "message": message, "finish_reason": p.a.finish}},
 	}
 	if p.a.native {
-		doc = map[string]any{"result": map[string]any{"response": text}, "success": true, "errors": []any{}, "messages": []any{}}
+		result := map[string]any{"response": text}
+		if len(p.a.calls) > 0 {
+			result = map[string]any{"response": nil, "tool_calls": p.nativeCalls()}
+		}
+		doc = map[string]any{"result": result, "success": true, "errors": []any{}, "messages": []any{}}
 	}
 	if !p.a.noUsage {
 		if result, ok := doc["result"].(map[string]any); ok {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/textproto"
@@ -16,23 +15,39 @@ import (
 // Chat is a chat-completions body. Its fields are all that OpenAI's schema has and
 // this project may send; another one is refused.
 type Chat struct {
-	Model         string          `json:"model"`
-	Messages      []Message       `json:"messages"`
-	MaxTokens     *int            `json:"max_tokens"`
-	Temperature   *float64        `json:"temperature"`
-	TopP          *float64        `json:"top_p"`
-	Stop          json.RawMessage `json:"stop"`
-	Seed          *int64          `json:"seed"`
-	User          *string         `json:"user"`
-	Stream        bool            `json:"stream"`
-	StreamOptions *StreamOptions  `json:"stream_options"`
+	Model             string          `json:"model"`
+	Messages          []Message       `json:"messages"`
+	MaxTokens         *int            `json:"max_tokens"`
+	Temperature       *float64        `json:"temperature"`
+	TopP              *float64        `json:"top_p"`
+	FrequencyPenalty  *float64        `json:"frequency_penalty"`
+	PresencePenalty   *float64        `json:"presence_penalty"`
+	Stop              []string        `json:"stop"`
+	Seed              *int64          `json:"seed"`
+	User              *string         `json:"user"`
+	ResponseFormat    *ResponseFormat `json:"response_format"`
+	Tools             []Tool          `json:"tools"`
+	ToolChoice        json.RawMessage `json:"tool_choice"`
+	ParallelToolCalls *bool           `json:"parallel_tool_calls"`
+	Stream            bool            `json:"stream"`
+	StreamOptions     *StreamOptions  `json:"stream_options"`
 }
 
 // Message is one message of a Chat.
 type Message struct {
-	Role    string  `json:"role"`
-	Content *string `json:"content"`
-	Name    *string `json:"name"`
+	Role       string     `json:"role"`
+	Content    *string    `json:"content"`
+	Name       *string    `json:"name"`
+	ToolCalls  []ToolCall `json:"tool_calls"`
+	ToolCallID string     `json:"tool_call_id"`
+}
+
+// Text is the content, empty if there is none.
+func (m Message) Text() string {
+	if m.Content == nil {
+		return ""
+	}
+	return *m.Content
 }
 
 // StreamOptions may stand only beside stream:true.
@@ -41,11 +56,17 @@ type StreamOptions struct {
 }
 
 // promptTokens is the fake tokenizer's count: a token for every four bytes begun,
-// and four for each message.
+// and four for each message. Calls and tools count by their names and JSON.
 func (c Chat) promptTokens() int {
 	n := 0
 	for _, m := range c.Messages {
-		n += 4 + (len(*m.Content)+3)/4
+		n += 4 + (len(m.Text())+3)/4
+		for _, call := range m.ToolCalls {
+			n += (len(call.Function.Name) + len(call.Function.Arguments) + 3) / 4
+		}
+	}
+	for _, t := range c.Tools {
+		n += 4 + (len(t.Function.Name)+len(t.Function.Description)+len(t.Function.Parameters)+3)/4
 	}
 	return n
 }
@@ -97,17 +118,13 @@ func (c Chat) complaint() string {
 	case c.StreamOptions != nil && !c.Stream:
 		return "stream_options is only allowed with stream."
 	}
-	for i, m := range c.Messages {
-		switch m.Role {
-		case "system", "user", "assistant", "developer":
-		default:
-			return fmt.Sprintf("messages[%d].role is not a role.", i)
-		}
-		if m.Content == nil {
-			return fmt.Sprintf("messages[%d].content is required.", i)
-		}
+	if complaint := c.samplingComplaint(); complaint != "" {
+		return complaint
 	}
-	return ""
+	if complaint := c.toolComplaint(); complaint != "" {
+		return complaint
+	}
+	return c.messageComplaint()
 }
 
 // gatewayHeaders are the cf-aig headers that this project has a use for, and the
