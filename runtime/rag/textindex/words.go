@@ -60,7 +60,10 @@ func (s *scanner) scan(text string, yield wordFunc) {
 			continue
 		}
 		end, ascii := s.runEnd(text, i)
-		if ascii {
+		if letters(text[i:end]) {
+			s.yield(text[i:end], plain, yield) // what run would do, for most words
+			s.language(text, i, end, yield)
+		} else if ascii {
 			s.run(text[i:end], yield)
 			s.language(text, i, end, yield)
 		} else {
@@ -69,6 +72,16 @@ func (s *scanner) scan(text string, yield wordFunc) {
 		}
 		i = end
 	}
+}
+
+// letters tells whether there are ASCII letters alone.
+func letters(run string) bool {
+	for i := range len(run) {
+		if c := run[i]; c >= utf8.RuneSelf || class[c] != letter {
+			return false
+		}
+	}
+	return true
 }
 
 // wordWidth is the width of the word character at i, 0 if there is none.
