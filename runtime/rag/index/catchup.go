@@ -129,7 +129,7 @@ func (x *Index) apply(ctx context.Context) error {
 				d = x.describe(*p.Document, x.round)
 				x.mu.Unlock()
 			}
-			x.index(d, *p.Document, p.passages)
+			x.index(d, *p.Document, p.passages, p.prints)
 			if p.last {
 				x.settle(d, p.Document.Passages)
 				d = nil

@@ -11,22 +11,20 @@ import (
 // or two.
 const batch = 32
 
-// index takes passages in; they aren't shown yet.
-func (x *Index) index(d *document, about storage.Document, passages []storage.Passage) {
+// index takes passages in, with their fingerprints; they aren't shown yet.
+func (x *Index) index(d *document, about storage.Document, passages []storage.Passage, prints []uint64) {
 	for len(passages) > 0 {
 		some := passages[:min(batch, len(passages))]
 		passages = passages[len(some):]
-		hashes := make([]uint64, len(some))
 		folded := make([][]float32, len(some))
 		for i, p := range some {
-			hashes[i] = fingerprint(p.Text)
 			if x.learnt != nil { // who leads alone replaces it
 				folded[i] = x.learnt.model.Fold(p.Text, surroundings(about, p)...)
 			}
 		}
 		x.mu.Lock()
 		for i, p := range some {
-			slot := x.place(d, hashes[i])
+			slot := x.place(d, prints[i])
 			x.text.Add(slot, p.Text, surroundings(about, p)...)
 			x.keepVector(slot, about, p.Vector)
 			if folded[i] != nil {
@@ -34,6 +32,7 @@ func (x *Index) index(d *document, about storage.Document, passages []storage.Pa
 			}
 		}
 		x.mu.Unlock()
+		prints = prints[len(some):]
 	}
 }
 

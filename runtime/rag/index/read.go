@@ -11,6 +11,7 @@ import (
 type parcel struct {
 	storage.Change
 	passages []storage.Passage
+	prints   []uint64 // of the passages' texts
 	// last of the change. One without all passages of its document tells that a later
 	// change will bring the document.
 	last bool
@@ -66,7 +67,11 @@ func (x *Index) readOne(ctx context.Context, c storage.Change, send func(parcel)
 		}
 		from += len(found)
 		last := len(found) == 0 || from >= c.Document.Passages
-		if !send(parcel{Change: c, passages: found, last: last}) {
+		prints := make([]uint64, len(found))
+		for i, p := range found {
+			prints[i] = fingerprint(p.Text)
+		}
+		if !send(parcel{Change: c, passages: found, prints: prints, last: last}) {
 			return false
 		}
 		if last {
