@@ -70,6 +70,10 @@ verify: ## Fails if a generated file, a copy in the chart or go.mod is stale
 bench: ## Measures the figures of docs/benchmarks.md against a bare reverse proxy
 	@go run -buildvcs=false ./test/bench $(BENCHFLAGS)
 
+.PHONY: eval
+eval: ## Measures whether documents are found, on public judged sets (docs/evaluation.md); a tenant's own: EVALFLAGS='-api URL -key-file F -questions F'
+	@go run -buildvcs=false ./test/eval $(EVALFLAGS)
+
 .PHONY: crash-matrix
 crash-matrix: ## Breaks every call and write of Cloudflare bindings, and counts duplicates and orphans: SEEDS=500
 	@go run -buildvcs=false ./hack/crashmatrix -seeds $(or $(SEEDS),500)
