@@ -16,45 +16,39 @@ import (
 	"github.com/crispy-enigma/crispy-enigma/runtime/httpapi"
 	"github.com/crispy-enigma/crispy-enigma/runtime/limits"
 	"github.com/crispy-enigma/crispy-enigma/runtime/storage"
-	"github.com/crispy-enigma/crispy-enigma/runtime/telemetry"
-	"github.com/crispy-enigma/crispy-enigma/runtime/tenancy"
+	"github.com/crispy-enigma/crispy-enigma/runtime/turn"
 )
 
 const feature = "chat"
 
-// Needs are what chat asks of other rooms. All but Now are required.
+// Needs are what chat asks of other rooms. All but Now, Retriever, Toolbox and Cache are
+// required.
 type Needs struct {
 	History   History
 	Gate      Gate
-	Models    Models
+	Turns     Turns
 	Recorder  Recorder
 	Estimator *ai.Estimator
 	Logger    *slog.Logger
+	// Retriever finds passages; nil if this process has no documents.
+	Retriever Retriever
+	// Toolbox has the tools; nil if this process has none. It is the one that Turns runs.
+	Toolbox turn.Toolbox
+	// Cache keeps summaries of long conversations; nil keeps none.
+	Cache Cache
 	// Now is the clock, time.Now if nil.
 	Now func() time.Time
 }
 
 // Feature is POST /chat.
-type Feature struct {
-	history   History
-	gate      Gate
-	models    Models
-	recorder  Recorder
-	estimator *ai.Estimator
-	logger    *slog.Logger
-	now       func() time.Time
-	prompts   prompts
-}
+type Feature struct{ Needs }
 
 // New makes the feature.
 func New(n Needs) *Feature {
 	if n.Now == nil {
 		n.Now = time.Now
 	}
-	return &Feature{
-		history: n.History, gate: n.Gate, models: n.Models, recorder: n.Recorder,
-		estimator: n.Estimator, logger: n.Logger, now: n.Now,
-	}
+	return &Feature{n}
 }
 
 // Mount adds the feature's route.
@@ -69,35 +63,31 @@ func (f *Feature) chat(ctx context.Context, c httpapi.Call, req Request) (httpap
 		return httpapi.Answer{}, err
 	}
 	if req.wantsStream() {
-		return f.stream(ctx, c, x)
+		return f.stream(ctx, x)
 	}
-	return f.whole(ctx, c, x)
+	return f.whole(ctx, x)
 }
 
 // exchange is one question on its way to its answer.
 type exchange struct {
 	settings
 	feature *Feature
-	tenant  *tenancy.Tenant
-	trace   string
+	call    httpapi.Call
+	req     *Request
 	owner   storage.Owner
-	// session is in lower case; sessionAsked is what the client wrote.
-	session, sessionAsked string
-	message               string
-	chatter               ai.Chatter
-	prompt                []ai.Message
-	promptTokens          int
-	admission             *limits.Admission
-	asked                 time.Time
-	billed                bool
-	// used is what was billed.
-	used ai.Usage
+	// session is in lower case.
+	session   string
+	tools     []turn.Tool
+	prompt    prompt
+	admission *limits.Admission // nil once a turn settles it
+	asked     time.Time
 }
 
-// begin does everything that comes before the model: what the request may ask, and
-// what it may cost.
+// begin does everything that comes before the model and costs nothing: what the request
+// may ask, and what it may cost.
 func (f *Feature) begin(ctx context.Context, c httpapi.Call, req *Request) (*exchange, error) {
-	s, err := req.settle(c.Tenant.Config)
+	cfg := c.Tenant.Config
+	s, err := f.settle(req, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -107,31 +97,18 @@ func (f *Feature) begin(ctx context.Context, c httpapi.Call, req *Request) (*exc
 		}
 	}
 	x := &exchange{
-		settings: s, feature: f, tenant: c.Tenant, trace: c.TraceID,
-		owner:   storage.Owner{Caller: c.Caller.ID()},
-		session: strings.ToLower(req.SessionID), sessionAsked: req.SessionID, message: req.Message,
-		asked: f.now(),
+		settings: s, feature: f, call: c, req: req, owner: storage.Owner{Caller: c.Caller.ID()},
+		session: strings.ToLower(req.SessionID), asked: f.Now(),
+		prompt: prompt{system: c.Tenant.SystemPrompt(), message: req.Message},
 	}
-	x.chatter = ai.Chain{Chatter: f.models.Chatter(c.Tenant), Models: s.models}
-	x.admission, err = f.gate.Admit(ctx, c, limits.Ask{Models: s.models, MaxOut: s.maxTokens, Prompt: func(ctx context.Context) (int, error) {
-		x.prompt, err = f.conversation(ctx, c.Tenant, x)
-		if err != nil {
-			return 0, err
-		}
-		x.promptTokens = f.estimator.Messages(s.models[0], x.prompt)
-		return x.promptTokens, nil
-	}})
+	if f.Toolbox != nil && cfg.Tools.Enabled && (req.UseTools == nil || *req.UseTools) {
+		x.tools = f.Toolbox.Tools(ctx, c)
+	}
+	x.admission, err = f.Gate.Admit(ctx, c, limits.Ask{Models: s.models, MaxOut: s.maxTokens, Prompt: x.estimate})
 	if err != nil {
 		return nil, err
 	}
 	return x, nil
-}
-
-func (x *exchange) request() ai.ChatRequest {
-	return ai.ChatRequest{
-		Model: x.models[0], Messages: x.prompt, MaxTokens: x.maxTokens,
-		Temperature: x.temperature, TraceID: x.trace,
-	}
 }
 
 // afterwards is the context of what is done once the model has answered: it goes on
@@ -140,42 +117,49 @@ func afterwards(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 }
 
-// bill settles the budget and records the call, once. after is from afterwards.
-func (x *exchange) bill(after context.Context, call telemetry.Call, u ai.Usage) {
-	if x.billed {
+// storeTimeout bounds the writes that may outlive their request.
+const storeTimeout = 10 * time.Second
+
+// release gives back what was set aside for a model that wasn't asked.
+func (x *exchange) release(ctx context.Context) {
+	if x.admission == nil {
 		return
 	}
-	x.billed, x.used = true, u
-	call.Feature, call.In, call.Out = feature, u.In, u.Out
-	call.Latency = x.feature.now().Sub(x.asked)
-	call.MicroUSD = x.admission.Settle(after, call.Model, u)
-	x.feature.recorder.Record(after, x.tenant.ID, call)
-	if !u.Estimated && call.Outcome == telemetry.OutcomeOK {
-		x.feature.estimator.Learn(call.Model, x.prompt, u.In)
-	}
+	after, done := afterwards(ctx)
+	defer done()
+	x.admission.Settle(after, x.models[0], ai.Usage{})
+	x.admission = nil
 }
 
-// keep appends question and answer together. after is from afterwards: the client's
-// going away doesn't undo what was said. An empty answer isn't kept: upstreams refuse a history with one.
-func (x *exchange) keep(after context.Context, answer string, u ai.Usage, partial bool) (err error) {
-	if answer == "" {
+// ungrounded is the outcome of a question that the documents don't answer: no model is
+// asked.
+func (x *exchange) ungrounded(ctx context.Context) turn.Outcome {
+	x.release(ctx)
+	return turn.Outcome{Text: ai.Ungrounded, Finish: "stop"}
+}
+
+// keep appends question and answer together. It goes on without the client: its going
+// away doesn't undo what was said. An empty answer isn't kept: upstreams refuse a history
+// with one.
+func (x *exchange) keep(ctx context.Context, out turn.Outcome, partial bool) (err error) {
+	if out.Text == "" {
 		return nil
 	}
+	after, done := afterwards(ctx)
+	defer done()
 	// A panic here would leave a stream without its last events.
 	defer recovered("keeping the conversation", &err)
 	// Both times are of the end: another request of the session may have been kept since
 	// this one was asked, and messages follow each other in time as in order.
-	said := x.feature.now()
-	a := storage.Message{Role: storage.RoleAssistant, Content: answer, At: said, Partial: partial}
-	if !u.Estimated {
-		a.Tokens = u.Out
+	said := x.feature.Now()
+	a := storage.Message{Role: storage.RoleAssistant, Content: out.Text, At: said, Partial: partial}
+	if !out.Usage.Estimated && out.Steps == 1 {
+		a.Tokens = out.Usage.Out
 	}
-	err = x.feature.history.Append(after, x.tenant.ID, x.owner, x.session,
-		[]storage.Message{{Role: storage.RoleUser, Content: x.message, At: said.Add(-time.Millisecond)}, a},
-		storage.Keep{
-			MaxMessages: x.tenant.Config.Sessions.MaxMessages,
-			Retention:   time.Duration(x.tenant.Config.Sessions.RetentionDays) * 24 * time.Hour,
-		})
+	sessions := x.call.Tenant.Config.Sessions
+	err = x.feature.History.Append(after, x.call.Tenant.ID, x.owner, x.session,
+		[]storage.Message{{Role: storage.RoleUser, Content: x.req.Message, At: said.Add(-time.Millisecond)}, a},
+		storage.Keep{MaxMessages: sessions.MaxMessages, Retention: time.Duration(sessions.RetentionDays) * 24 * time.Hour})
 	if err != nil {
 		return fmt.Errorf("keeping the conversation: %w", err)
 	}
@@ -196,12 +180,9 @@ func recovered(doing string, err *error) {
 	*err = fmt.Errorf("%s: panic: %s\n%s", doing, what, debug.Stack())
 }
 
-// storeTimeout bounds the writes that may outlive their request.
-const storeTimeout = 10 * time.Second
-
-// refused gives the error of a call that brought no answer, after it was billed.
+// refused gives the error of a question that brought no whole answer.
 func (x *exchange) refused(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); errors.Is(cause, ErrStopping) {
+	if errors.Is(context.Cause(ctx), ErrStopping) {
 		return Stopping()
 	}
 	if e, ok := errors.AsType[*ai.Error](err); ok && e.Kind == ai.KindModelNotFound && x.named {
@@ -213,17 +194,10 @@ func (x *exchange) refused(ctx context.Context, err error) error {
 	return err
 }
 
-// outcomeOf names how a call ended that failed with err.
-func outcomeOf(ctx context.Context, err error) string {
+// gone tells that nobody is there to be told of err.
+func gone(ctx context.Context, err error) bool {
 	e, ok := errors.AsType[*ai.Error](err)
-	switch {
-	case ctx.Err() != nil, ok && e.Kind == ai.KindCanceled:
-		return telemetry.OutcomeCanceled
-	case ok && e.Kind == ai.KindTruncated:
-		return telemetry.OutcomeTruncated
-	default:
-		return telemetry.OutcomeError
-	}
+	return err != nil && (ctx.Err() != nil || ok && e.Kind == ai.KindCanceled) && !errors.Is(context.Cause(ctx), ErrStopping)
 }
 
 func setModelHeaders(h http.Header, model string) {

@@ -49,6 +49,9 @@ func Translate(err error) *httpapi.Error {
 	case ai.KindTooLong:
 		out.Status, out.Code = http.StatusBadRequest, "context_too_long"
 		out.Message = "the conversation is too long for this model; shorten the message or start a new session"
+	case ai.KindNoTools:
+		out.Status, out.Code = http.StatusBadRequest, "tools_not_supported"
+		out.Message = "this model can't call tools; name the tool with tool_name, choose another model, or ask without tools"
 	case ai.KindBlocked:
 		out.Status, out.Code = http.StatusBadRequest, "content_blocked"
 		out.Message = "a guardrail of the model's provider blocked the message or the answer; put it differently"

@@ -1,10 +1,11 @@
 package chat
 
 import (
-	"encoding/json"
+	"time"
 	"unicode/utf8"
 
 	"github.com/crispy-enigma/crispy-enigma/runtime/ai"
+	"github.com/crispy-enigma/crispy-enigma/runtime/guard"
 )
 
 // tokenEvent builds the data of token events in one reused buffer: all but the text
@@ -113,12 +114,30 @@ func newStreamUsage(model string, u ai.Usage, latencyMs int64) streamUsage {
 // doneEvent ends a complete stream. Sources are the passages that the answer rests
 // on: none without documents.
 type doneEvent struct {
-	Done    bool              `json:"done"`
-	Usage   streamUsage       `json:"usage"`
-	Sources []json.RawMessage `json:"sources"`
+	Done    bool           `json:"done"`
+	Usage   streamUsage    `json:"usage"`
+	Sources []guard.Source `json:"sources"`
 }
 
-var noSources = []json.RawMessage{}
+// toolEvent tells how a tool goes: started, then ok or failed.
+type toolEvent struct {
+	ID         string `json:"id"`
+	Name       string `json:"name"`
+	Status     string `json:"status"`
+	Code       string `json:"code,omitempty"`
+	DurationMs *int64 `json:"durationMs,omitempty"`
+}
+
+func toolStarted(id, name string) toolEvent { return toolEvent{ID: id, Name: name, Status: "started"} }
+
+func toolEnded(id, name, code string, took time.Duration) toolEvent {
+	ms := took.Milliseconds()
+	e := toolEvent{ID: id, Name: name, Status: "ok", Code: code, DurationMs: &ms}
+	if code != "" {
+		e.Status = "failed"
+	}
+	return e
+}
 
 // failedDoneEvent ends a stream after an error event.
 type failedDoneEvent struct {

@@ -40,27 +40,6 @@ func toValid(s string) string {
 	return b.String()
 }
 
-func TestVariablesInThePrompt(t *testing.T) {
-	t.Parallel()
-	values := map[string]string{"name": "Acme", "loop": "{{name}}", "empty": ""}
-	for in, want := range map[string]string{
-		"":                                "",
-		"no variables":                    "no variables",
-		"You help {{name}}.":              "You help Acme.",
-		"{{name}}{{ name }}{{name}}":      "AcmeAcmeAcme",
-		"{{loop}}":                        "{{name}}",
-		"{{unknown}} of {{name}}":         "{{unknown}} of Acme",
-		"open {{name":                     "open {{name",
-		"{{ {{name}} }}":                  "{{ Acme }}",
-		"{{empty}}nothing":                "nothing",
-		"JSON {\"a\":{\"b\":1}} {{name}}": "JSON {\"a\":{\"b\":1}} Acme",
-	} {
-		if got := render(in, values); got != want {
-			t.Errorf("%q: got %q, want %q", in, got, want)
-		}
-	}
-}
-
 func BenchmarkTokenEvent(b *testing.B) {
 	e := newTokenEvent("3f0e8a52-1c6b-4f7e-9d0a-5b1f2c3d4e5f", "acme", "3f0e8a52-1c6b-4f7e-9d0a-5b1f2c3d4e5f")
 	b.ReportAllocs()

@@ -10,13 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/crispy-enigma/crispy-enigma/api/tenantconfig"
 	"github.com/crispy-enigma/crispy-enigma/runtime/ai"
 	"github.com/crispy-enigma/crispy-enigma/runtime/chat"
 	"github.com/crispy-enigma/crispy-enigma/runtime/httpapi"
-	"github.com/crispy-enigma/crispy-enigma/runtime/limits"
 	"github.com/crispy-enigma/crispy-enigma/runtime/storage/memory"
-	"github.com/crispy-enigma/crispy-enigma/runtime/telemetry"
 	"github.com/crispy-enigma/crispy-enigma/runtime/tenancy"
 )
 
@@ -60,20 +57,7 @@ func TestADriverThatPanicsFailsOneRequest(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			tenant, err := tenancy.NewTenant(&tenantconfig.Config{
-				Version:  1,
-				Tenant:   tenantconfig.Tenant{ID: "acme", Identity: "o/n/development/acme", Environment: "development"},
-				Server:   tenantconfig.Server{APIPort: 8080, MetricsPort: 9090, DrainSeconds: 1},
-				State:    tenantconfig.State{Driver: tenantconfig.StateMemory},
-				Auth:     tenantconfig.Auth{Mode: tenantconfig.AuthNone},
-				Upstream: tenantconfig.Upstream{Type: tenantconfig.UpstreamOpenAI, BaseURL: "http://unused.example/v1"},
-				Models:   tenantconfig.Models{Chat: "big"},
-				Limits:   tenantconfig.Limits{BodyBytes: 1 << 20, MessageChars: 1000},
-				Sessions: tenantconfig.Sessions{RetentionDays: 1, MaxMessages: 10},
-			}, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
+			tenant := newTenant(t, nil)
 			directory, err := tenancy.NewDirectory(tenant)
 			if err != nil {
 				t.Fatal(err)
@@ -82,10 +66,7 @@ func TestADriverThatPanicsFailsOneRequest(t *testing.T) {
 			logger := slog.New(slog.NewTextHandler(&log, nil))
 			store := memory.New(memory.Options{})
 			door := httpapi.NewDoor(directory, httpapi.Options{Logger: logger, Translate: chat.Translate})
-			chat.New(chat.Needs{
-				History: store.Sessions(), Gate: limits.New(store.Windows(), store.Budgets(), limits.Options{}), Models: models{tc.driver},
-				Recorder: telemetry.NewRecorder(store.Usage(), telemetry.NewMetrics("test"), logger, nil), Estimator: &ai.Estimator{}, Logger: logger,
-			}).Mount(door)
+			chat.New(needs(tc.driver, store, logger, nil)).Mount(door)
 			srv := httptest.NewServer(door)
 			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, srv.URL+"/chat", strings.NewReader(`{"sessionId":"`+session+`","message":"c4nary","stream":`+tc.stream+`}`))
 			if err != nil {

@@ -3,88 +3,150 @@ package chat
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
-	"sync"
 
 	"github.com/crispy-enigma/crispy-enigma/runtime/ai"
+	"github.com/crispy-enigma/crispy-enigma/runtime/guard"
 	"github.com/crispy-enigma/crispy-enigma/runtime/storage"
-	"github.com/crispy-enigma/crispy-enigma/runtime/tenancy"
 )
 
 const (
-	// historyTokens bounds what is repeated of a conversation: enough for some twenty
-	// ordinary turns, small enough for a model with a context of 8,192.
-	historyTokens = 4096
-	// historyMessages bounds what is read for it.
-	historyMessages = 40
+	// defaultContext is a prompt's bound in tokens, answer included, where the tenant sets
+	// none.
+	defaultContext = 8192
+	// tokensPerMessage bounds how many messages are read: as many as would fill the context
+	// if each had that many tokens.
+	tokensPerMessage = 200
+	maxHistory       = 500
 )
 
-// prompts keeps each tenant's rendered system prompt, so that a request renders none.
-type prompts struct{ byTenant sync.Map } // tenancy.ID → *systemPrompt
-
-type systemPrompt struct {
-	tenant *tenancy.Tenant
-	text   string
+// prompt is what a question is put before the model with.
+type prompt struct {
+	system string
+	past   []storage.Message // newest first
+	// summary is of what came before past.
+	summary string
+	// tool is the result of the tool that the caller named, fenced; toolText without.
+	tool, toolText string
+	sources        []guard.Source
+	message        string
 }
 
-func (p *prompts) system(t *tenancy.Tenant) string {
-	if v, ok := p.byTenant.Load(t.ID); ok {
-		if s := v.(*systemPrompt); s.tenant == t {
-			return s.text
-		}
+// room is how many tokens of the model's context are left for history, passages and the
+// result of a named tool.
+func (x *exchange) room() int {
+	fixed := []ai.Message{{Role: ai.RoleSystem, Content: x.prompt.system}, {Role: ai.RoleUser, Content: x.prompt.message}}
+	return max(0, x.context()-x.maxTokens-x.feature.Estimator.Messages(x.models[0], fixed, x.offered()...))
+}
+
+func (x *exchange) context() int {
+	if n := x.call.Tenant.Config.Prompt.ContextTokens; n > 0 {
+		return n
 	}
-	s := &systemPrompt{tenant: t, text: render(t.Config.Prompt.System, t.Config.Prompt.Variables)}
-	p.byTenant.Store(t.ID, s)
-	return s.text
+	return defaultContext
 }
 
-// render replaces {{name}}, in one pass: a value that looks like a variable is left
-// as it is, and so is a name without a value.
-func render(text string, values map[string]string) string {
-	var b strings.Builder
-	for {
-		before, rest, ok := strings.Cut(text, "{{")
-		b.WriteString(before)
-		if !ok {
-			return b.String()
-		}
-		name, after, closed := strings.Cut(rest, "}}")
-		value, known := values[strings.TrimSpace(name)]
-		if !closed || !known {
-			b.WriteString("{{")
-			text = rest
-			continue
-		}
-		b.WriteString(value)
-		text = after
+// historyLimit is how many messages are read; it is even, since they come in pairs.
+func (x *exchange) historyLimit() int {
+	return max(2, min(maxHistory, x.context()/tokensPerMessage)&^1)
+}
+
+func (x *exchange) offered() (tools []ai.Tool) {
+	for i := range x.tools {
+		tools = append(tools, x.tools[i].Tool)
 	}
+	return tools
 }
 
-// conversation is the system prompt, as much of the history as fits, and the
-// message.
-func (f *Feature) conversation(ctx context.Context, t *tenancy.Tenant, x *exchange) ([]ai.Message, error) {
-	past, err := f.history.History(ctx, t.ID, x.owner, x.session, storage.Page{Limit: historyMessages})
+// estimate reads the history and gives the most tokens that the prompt may have: what
+// documents and tools will add isn't known before the budget is reserved.
+func (x *exchange) estimate(ctx context.Context) (int, error) {
+	past, err := x.feature.History.History(ctx, x.call.Tenant.ID, x.owner, x.session, storage.Page{Limit: x.historyLimit()})
 	if err != nil {
-		return nil, fmt.Errorf("reading the history: %w", err)
+		return 0, fmt.Errorf("reading the history: %w", err)
 	}
-	past = f.fitting(x.models[0], past)
+	x.prompt.past = past
+	room := x.room()
+	n := 0
+	for i := range past {
+		n += x.feature.Estimator.Text(x.models[0], past[i].Content)
+	}
+	if x.wantsMaterial() {
+		n += room / 2
+	}
+	return min(n, room) + x.context() - x.maxTokens - room, nil
+}
+
+// messages are the prompt, within the model's context. What doesn't fit of the history is
+// left out, the oldest first.
+func (x *exchange) messages() []ai.Message {
+	p := &x.prompt
+	room := x.room()
+	if x.wantsMaterial() {
+		x.fitSources(room / 2)
+	}
+	question := x.question()
+	room -= x.feature.Estimator.Text(x.models[0], question) - x.feature.Estimator.Text(x.models[0], p.message)
+	room -= x.feature.Estimator.Text(x.models[0], p.summary)
+	past := x.fitting(p.past, room)
 	msgs := make([]ai.Message, 0, len(past)+2)
-	if system := f.prompts.system(t); system != "" {
+	if system := x.systemText(); system != "" {
 		msgs = append(msgs, ai.Message{Role: ai.RoleSystem, Content: system})
 	}
-	for i := len(past) - 1; i >= 0; i-- {
-		msgs = append(msgs, ai.Message{Role: past[i].Role, Content: past[i].Content})
+	for _, m := range slices.Backward(past) {
+		msgs = append(msgs, ai.Message{Role: m.Role, Content: m.Content})
 	}
-	return append(msgs, ai.Message{Role: ai.RoleUser, Content: x.message}), nil
+	return append(msgs, ai.Message{Role: ai.RoleUser, Content: question})
+}
+
+// groundRules go into the system prompt of a question that is to be answered from passages.
+const groundRules = "Answer from the quoted passages of the documents alone. Cite each passage that you use by its number in brackets, as [1]. " +
+	"If they don't answer the question, say that the documents don't answer it; don't guess."
+
+func (x *exchange) systemText() string {
+	parts := []string{x.prompt.system}
+	if len(x.prompt.sources) > 0 {
+		parts = append(parts, groundRules)
+	}
+	if x.prompt.summary != "" {
+		parts = append(parts, "What was said before, summed up:\n"+guard.Fence("summary", "earlier conversation", x.prompt.summary), guard.Rules)
+	}
+	return strings.TrimSpace(strings.Join(parts, "\n\n"))
+}
+
+// question is the message behind what is quoted for it. All is one message, since some
+// models take no two of the user's in a row.
+func (x *exchange) question() string {
+	var b strings.Builder
+	for _, s := range x.prompt.sources {
+		label := fmt.Sprintf("[%d] %s", s.ID, strings.Join(append([]string{s.Title}, s.Headings...), " > "))
+		b.WriteString(guard.Fence("passage", strings.TrimSuffix(label, " > "), s.Text))
+	}
+	b.WriteString(x.prompt.tool)
+	b.WriteString(x.prompt.message)
+	return b.String()
+}
+
+// fitSources leaves out the passages that score least, until the rest fits; the best one
+// stays.
+func (x *exchange) fitSources(room int) {
+	const fence = 40 // tokens
+	for i, s := range x.prompt.sources {
+		if room -= x.feature.Estimator.Text(x.models[0], s.Text) + fence; room < 0 && i > 0 {
+			x.prompt.sources = x.prompt.sources[:i]
+			return
+		}
+	}
 }
 
 // fitting is the newest part of past, which is newest first, that fits. It starts
 // with a question: an answer without one confuses models, and some refuse it.
-func (f *Feature) fitting(model string, past []storage.Message) []storage.Message {
-	room := historyTokens
+func (x *exchange) fitting(past []storage.Message, room int) []storage.Message {
+	const wrapping = 4 // tokens that a template puts around a message
 	n := 0
 	for ; n < len(past); n++ {
-		if room -= f.estimator.Text(model, past[n].Content); room < 0 {
+		if room -= x.feature.Estimator.Text(x.models[0], past[n].Content) + wrapping; room < 0 {
 			break
 		}
 	}

@@ -9,35 +9,21 @@ import (
 	"time"
 
 	"github.com/crispy-enigma/crispy-enigma/api/tenantconfig"
-	"github.com/crispy-enigma/crispy-enigma/runtime/ai"
 	"github.com/crispy-enigma/crispy-enigma/runtime/ai/aifake"
 	"github.com/crispy-enigma/crispy-enigma/runtime/ai/openai"
 	"github.com/crispy-enigma/crispy-enigma/runtime/chat"
-	"github.com/crispy-enigma/crispy-enigma/runtime/limits"
 	"github.com/crispy-enigma/crispy-enigma/runtime/storage"
 	"github.com/crispy-enigma/crispy-enigma/runtime/storage/memory"
-	"github.com/crispy-enigma/crispy-enigma/runtime/telemetry"
 	"github.com/crispy-enigma/crispy-enigma/runtime/tenancy"
 )
 
 const session = "3f0e8a52-1c6b-4f7e-9d0a-5b1f2c3d4e5f"
 
-type models struct{ driver ai.Chatter }
-
-func (m models) Chatter(*tenancy.Tenant) ai.Chatter { return m.driver }
-
 // ask sends one question behind what is in the store and gives what the upstream was
 // asked.
 func ask(t *testing.T, past []storage.Message) []aifake.Message {
 	t.Helper()
-	cfg := &tenantconfig.Config{
-		Tenant: tenantconfig.Tenant{ID: "acme", Identity: "o/n/development/acme"},
-		Models: tenantconfig.Models{Chat: "big"}, Prompt: tenantconfig.Prompt{System: "system"},
-	}
-	id, err := tenancy.NewID(cfg.Tenant.ID, cfg.Tenant.Identity)
-	if err != nil {
-		t.Fatal(err)
-	}
+	tenant := newTenant(t, func(c *tenantconfig.Config) { c.Prompt.System = "system" })
 	up := aifake.New(t, aifake.Says("ok"))
 	driver, err := openai.New(openai.Options{BaseURL: up.URL})
 	if err != nil {
@@ -45,16 +31,12 @@ func ask(t *testing.T, past []storage.Message) []aifake.Message {
 	}
 	store := memory.New(memory.Options{})
 	owner := storage.Owner{Caller: tenancy.Caller{Key: "k"}.ID()}
-	if err := store.Sessions().Append(t.Context(), id, owner, session, past, storage.Keep{}); err != nil {
+	if err := store.Sessions().Append(t.Context(), tenant.ID, owner, session, past, storage.Keep{}); err != nil {
 		t.Fatal(err)
 	}
-	f := chat.New(chat.Needs{
-		History: store.Sessions(), Gate: limits.New(store.Windows(), store.Budgets(), limits.Options{}), Models: models{driver},
-		Recorder: telemetry.NewRecorder(store.Usage(), telemetry.NewMetrics("test"), slog.New(slog.DiscardHandler), nil), Estimator: &ai.Estimator{},
-		Logger: slog.New(slog.DiscardHandler),
-	})
+	f := chat.New(needs(driver, store, slog.New(slog.DiscardHandler), nil))
 	no := false
-	if err := f.Ask(context.Background(), &tenancy.Tenant{ID: id, Config: cfg}, tenancy.Caller{Key: "k"}, chat.Request{SessionID: session, Message: "question", Stream: &no}); err != nil {
+	if err := f.Ask(context.Background(), tenant, tenancy.Caller{Key: "k"}, chat.Request{SessionID: session, Message: "question", Stream: &no}); err != nil {
 		t.Fatal(err)
 	}
 	return up.Requests()[0].Chat.Messages
@@ -81,7 +63,7 @@ func TestTheHistoryInThePromptIsBounded(t *testing.T) {
 		"nothing":       {0, 0, 0, ""},
 		"short":         {3, 10, 6, "user 0 "},
 		"many messages": {100, 10, 40, "user 80 "},
-		"long messages": {20, 3000, 4, "user 18 "},
+		"long messages": {20, 3000, 8, "user 16 "},
 		"one too long":  {1, 100_000, 0, ""},
 	} {
 		got := ask(t, conversation(tc.turns, tc.length))

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/crispy-enigma/crispy-enigma/api/tenantconfig"
+	"github.com/crispy-enigma/crispy-enigma/runtime/ai"
 	"github.com/crispy-enigma/crispy-enigma/runtime/httpapi"
 )
 
@@ -21,6 +22,7 @@ const (
 	// maxUserChars is tenancy's bound, held for keys that vouch for nobody too: what a
 	// client sends today must not be refused when its key begins to.
 	maxUserChars = 128
+	maxToolChars = 256
 )
 
 // Request is the body of POST /chat.
@@ -39,9 +41,12 @@ type Request struct {
 	UseRAG bool            `json:"useRag"`
 	TopK   *int            `json:"topK"`
 	Filter json.RawMessage `json:"filter"`
-	// ToolName and ToolParams ask for a tool.
+	// ToolName and ToolParams ask for a tool, which is run before the model is asked.
 	ToolName   string          `json:"tool_name"`
 	ToolParams json.RawMessage `json:"tool_params"`
+	// UseTools demands a model that can call the tenant's tools, or forbids it to. If
+	// omitted they are offered to models that can.
+	UseTools *bool `json:"useTools"`
 	// Temperature is 0 to 2.
 	Temperature *float64 `json:"temperature"`
 	// MaxTokens is 1 to the tenant's maxTokens.
@@ -71,6 +76,12 @@ func (r *Request) Validate() []httpapi.Detail {
 	if r.MaxTokens != nil && *r.MaxTokens < 1 {
 		wrong("maxTokens", "must be 1 or more")
 	}
+	if utf8.RuneCountInString(r.ToolName) > maxToolChars {
+		wrong("tool_name", "must have at most "+strconv.Itoa(maxToolChars)+" characters")
+	}
+	if r.ToolName == "" && given(r.ToolParams) {
+		wrong("tool_params", "needs tool_name beside it")
+	}
 	if r.TopK != nil && (*r.TopK < 1 || *r.TopK > 50) {
 		wrong("topK", "must be from 1 to 50")
 	}
@@ -86,14 +97,15 @@ type settings struct {
 	named       bool
 	maxTokens   int
 	temperature *float64
+	sampling    ai.Sampling
 }
 
 // settle checks what depends on the tenant.
-func (r *Request) settle(cfg *tenantconfig.Config) (settings, error) {
+func (f *Feature) settle(r *Request, cfg *tenantconfig.Config) (settings, error) {
 	if err := r.withinTenant(cfg); err != nil {
 		return settings{}, err
 	}
-	if err := r.withoutMissing(); err != nil {
+	if err := f.withoutMissing(r, cfg); err != nil {
 		return settings{}, err
 	}
 	s := settings{named: r.ModelID != "", maxTokens: maxTokens(cfg), temperature: r.Temperature}
@@ -116,6 +128,11 @@ func (r *Request) settle(cfg *tenantconfig.Config) (settings, error) {
 		t := float64(*cfg.Prompt.TemperatureMilli) / 1000
 		s.temperature = &t
 	}
+	if cfg.Prompt.TopPMilli != nil {
+		p := float64(*cfg.Prompt.TopPMilli) / 1000
+		s.sampling.TopP = &p
+	}
+	s.sampling.Stop = cfg.Prompt.Stop
 	return s, nil
 }
 
@@ -135,17 +152,17 @@ func (r *Request) withinTenant(cfg *tenantconfig.Config) error {
 
 // withoutMissing refuses what this tenant has not got, rather than answering as if
 // it had been heeded.
-func (r *Request) withoutMissing() error {
-	if r.UseRAG || r.TopK != nil || given(r.Filter) {
+func (f *Feature) withoutMissing(r *Request, cfg *tenantconfig.Config) error {
+	if (r.UseRAG || r.TopK != nil || given(r.Filter)) && (f.Retriever == nil || cfg.Documents.Store == "") {
 		return &httpapi.Error{
 			Status: http.StatusForbidden, Code: "documents_not_enabled",
 			Message: "documents aren't enabled for this tenant; leave useRag, topK and filter out",
 		}
 	}
-	if r.ToolName != "" || given(r.ToolParams) {
+	if (r.ToolName != "" || r.UseTools != nil && *r.UseTools) && (f.Toolbox == nil || !cfg.Tools.Enabled) {
 		return &httpapi.Error{
 			Status: http.StatusForbidden, Code: "tools_not_enabled",
-			Message: "tools aren't enabled for this tenant; leave tool_name and tool_params out",
+			Message: "tools aren't enabled for this tenant; leave tool_name, tool_params and useTools out",
 		}
 	}
 	return nil

@@ -3,58 +3,60 @@ package chat
 import (
 	"context"
 
-	"github.com/crispy-enigma/crispy-enigma/runtime/ai"
+	"github.com/crispy-enigma/crispy-enigma/runtime/guard"
 	"github.com/crispy-enigma/crispy-enigma/runtime/httpapi"
-	"github.com/crispy-enigma/crispy-enigma/runtime/telemetry"
+	"github.com/crispy-enigma/crispy-enigma/runtime/turn"
 )
 
-// reply is the data of an answer that isn't streamed.
+// reply is the data of an answer that isn't streamed. Sources are there if documents were
+// asked for.
 type reply struct {
-	Status    string `json:"status"`
-	SessionID string `json:"sessionId"`
-	Stream    bool   `json:"stream"`
-	Message   string `json:"message"`
+	Status    string          `json:"status"`
+	SessionID string          `json:"sessionId"`
+	Stream    bool            `json:"stream"`
+	Message   string          `json:"message"`
+	Sources   *[]guard.Source `json:"sources,omitempty"`
 }
 
 // whole waits for the answer and gives it as JSON.
-func (f *Feature) whole(ctx context.Context, c httpapi.Call, x *exchange) (httpapi.Answer, error) {
-	answer, err := x.ask(ctx)
-	after, done := afterwards(ctx)
-	defer done()
+func (f *Feature) whole(ctx context.Context, x *exchange) (httpapi.Answer, error) {
+	out, err := x.ask(ctx)
 	if err != nil {
-		x.billFailure(ctx, after, err)
 		return httpapi.Answer{}, x.refused(ctx, err)
 	}
-	u := x.complete(answer.Usage, answer.Model, answer.Text)
-	x.bill(after, telemetry.Call{Model: answer.Model, Outcome: telemetry.OutcomeOK}, u)
-	latency := f.now().Sub(x.asked)
-	if err := x.keep(after, answer.Text, u, false); err != nil {
+	latency := f.Now().Sub(x.asked)
+	if err := x.keep(ctx, out, false); err != nil {
 		return httpapi.Answer{}, err
 	}
-	setModelHeaders(c.Out, answer.Model)
-	setUsageHeaders(c.Out, u, latency)
-	return httpapi.Answer{Data: reply{Status: "accepted", SessionID: x.sessionAsked, Message: answer.Text}}, nil
-}
-
-func (x *exchange) ask(ctx context.Context) (answer ai.Answer, err error) {
-	defer recovered("calling the model", &err)
-	return x.chatter.Complete(ctx, x.tenant.ID, x.request())
-}
-
-// billFailure bills a call that brought nothing. One that was ended while the model
-// was at work has used the prompt, which the provider had read by then.
-func (x *exchange) billFailure(ctx, after context.Context, err error) {
-	outcome, used := outcomeOf(ctx, err), ai.Usage{}
-	if outcome == telemetry.OutcomeCanceled {
-		used = ai.Usage{In: x.promptTokens, Estimated: true}
+	if out.Model != "" {
+		setModelHeaders(x.call.Out, out.Model)
 	}
-	x.bill(after, telemetry.Call{Model: x.models[0], Outcome: outcome}, used)
+	setUsageHeaders(x.call.Out, out.Usage, latency)
+	data := reply{Status: "accepted", SessionID: x.req.SessionID, Message: out.Text}
+	if x.wantsDocuments() {
+		sources := x.sources()
+		data.Sources = &sources
+	}
+	return httpapi.Answer{Data: data}, nil
 }
 
-// complete fills in what the provider didn't count.
-func (x *exchange) complete(u ai.Usage, model, text string) ai.Usage {
-	if u.In > 0 || u.Out > 0 {
-		return u
+func (x *exchange) ask(ctx context.Context) (out turn.Outcome, err error) {
+	defer x.release(ctx)
+	defer recovered("answering", &err)
+	unanswerable, err := x.prepare(ctx, func(toolEvent) {})
+	switch {
+	case err != nil:
+		return out, err
+	case unanswerable:
+		return x.ungrounded(ctx), nil
 	}
-	return ai.Usage{In: x.promptTokens, Out: x.feature.estimator.Text(model, text), Estimated: true}
+	return x.feature.Turns.Whole(ctx, x.params(), nil)
+}
+
+// sources are those that the model was given; none is an empty list.
+func (x *exchange) sources() []guard.Source {
+	if x.prompt.sources == nil {
+		return []guard.Source{}
+	}
+	return x.prompt.sources
 }

@@ -86,6 +86,7 @@ type upstreams struct {
 	metrics   *telemetry.Metrics
 	logger    *slog.Logger
 	byTenant  sync.Map // tenancy.ID → *telemetry.Upstream
+	drivers   sync.Map // tenancy.ID → ai.Chatter, what the other watches
 }
 
 func newUpstreams(transport *http.Transport, metrics *telemetry.Metrics, logger *slog.Logger) *upstreams {
@@ -99,12 +100,20 @@ func (u *upstreams) apply(t *tenancy.Tenant) error {
 	if err != nil {
 		return fmt.Errorf("upstream: %w", err)
 	}
+	u.drivers.Store(t.ID, driver)
 	u.byTenant.Store(t.ID, u.metrics.Watch(driver, t.Config.Models.Chat))
 	return nil
 }
 
-// Chatter implements chat.Models.
+// Chatter implements turn.Models.
 func (u *upstreams) Chatter(t *tenancy.Tenant) ai.Chatter { return u.watched(t.ID) }
+
+// Embedder implements openaiapi.Embedders: nil where the upstream makes no vectors.
+func (u *upstreams) Embedder(t *tenancy.Tenant) ai.Embedder {
+	driver, _ := u.drivers.Load(t.ID)
+	embedder, _ := driver.(ai.Embedder)
+	return embedder
+}
 
 func (u *upstreams) watched(t tenancy.ID) *telemetry.Upstream {
 	v, ok := u.byTenant.Load(t)

@@ -19,6 +19,7 @@ import (
 	"github.com/crispy-enigma/crispy-enigma/runtime/storage"
 	"github.com/crispy-enigma/crispy-enigma/runtime/telemetry"
 	"github.com/crispy-enigma/crispy-enigma/runtime/tenancy"
+	"github.com/crispy-enigma/crispy-enigma/runtime/turn"
 )
 
 // DefaultLameDuck is how long a stopping server goes on serving new requests: load
@@ -205,5 +206,5 @@ func (s *Server) observe(o httpapi.Observation) {
 var (
 	_ chat.Gate     = (*limits.Gate)(nil)
 	_ chat.Recorder = (*telemetry.Recorder)(nil)
-	_ chat.Models   = (*upstreams)(nil)
+	_ turn.Models   = (*upstreams)(nil)
 )

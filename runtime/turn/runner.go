@@ -45,7 +45,8 @@ type Needs struct {
 // concurrent use.
 type Runner struct {
 	Needs
-	plain plainModels
+	plain  plainModels
+	hidden hidden
 }
 
 // New makes a runner.
@@ -84,7 +85,8 @@ type Params struct {
 	MustHaveTools bool
 	// Untrusted tells that Messages hold fenced text that nobody vouches for.
 	Untrusted bool
-	// Answer is what an answer may hold that is made after untrusted text.
+	// Answer is what an answer may hold that is made after untrusted text. Hosts that may
+	// be linked to and what must be hidden are the tenant's if left out.
 	Answer guard.Policy
 	// Admission of the first step. Open and Whole settle it in any case. Nil reserves.
 	Admission *limits.Admission
@@ -143,8 +145,18 @@ func (r *Runner) Open(ctx context.Context, p Params) (*Turn, error) {
 	return t, nil
 }
 
-// Model that has accepted; another one may take over until the first text.
-func (t *Turn) Model() string { return t.upstream.Model() }
+// Model that has accepted, or is speaking; another one may take over until the first text
+// of a step. It is for the goroutine that uses the turn, within the sink too.
+func (t *Turn) Model() string {
+	switch {
+	case t.upstream != nil:
+		return t.upstream.Model()
+	case t.speaking != nil:
+		return t.speaking.Model()
+	default:
+		return t.out.Model
+	}
+}
 
 // Stream tells sink what the model says as it says it. writing ends when the client can't
 // be written to, which ends the turn. What is already known when it fails, is in the

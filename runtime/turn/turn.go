@@ -44,6 +44,7 @@ type Turn struct {
 	asked     time.Time // when the step began
 	begun     time.Time
 	upstream  ai.Stream // accepted and not yet read
+	speaking  ai.Stream // the one that is being read
 
 	untrusted bool
 	filter    *guard.Filter
@@ -92,7 +93,7 @@ func (t *Turn) distrust() {
 		return
 	}
 	t.untrusted = true
-	t.filter = guard.NewFilter(t.p.Answer)
+	t.filter = guard.NewFilter(t.policy())
 	if len(t.messages) > 0 && t.messages[0].Role == ai.RoleSystem {
 		t.messages[0].Content += "\n\n" + guard.Rules
 		return
@@ -100,26 +101,33 @@ func (t *Turn) distrust() {
 	t.messages = append([]ai.Message{{Role: ai.RoleSystem, Content: guard.Rules}}, t.messages...)
 }
 
-// run goes from step to step.
+// run goes from step to step until the end.
 func (t *Turn) run() (Outcome, error) {
+	err := t.steps()
+	return t.end(), err
+}
+
+func (t *Turn) steps() (err error) {
+	defer recovered("answering", &err)
 	for {
 		s, err := t.step()
 		if err != nil {
-			return t.end(), err
+			return err
 		}
 		theirs, ours := t.sort(s.calls)
 		switch {
 		case len(theirs) > 0:
 			t.out.Calls = theirs
-			return t.end(), nil
-		case len(ours) == 0 || t.last():
-			if !t.spoke && len(s.calls) > 0 {
-				err = &ai.Error{Kind: ai.KindMalformed, Err: errors.New("the model calls tools where none may be called")}
-			}
-			return t.end(), err
+			return nil
+		case len(ours) == 0:
+			return nil
+		case t.last() && t.spoke:
+			return nil
+		case t.last():
+			return &ai.Error{Kind: ai.KindMalformed, Err: errors.New("the model calls tools where none may be called")}
 		}
 		if err := t.use(s, ours); err != nil {
-			return t.end(), err
+			return err
 		}
 	}
 }
@@ -204,8 +212,9 @@ func (t *Turn) stream() (s said, err error) {
 		}
 	}
 	up := t.upstream
-	t.upstream = nil
+	t.upstream, t.speaking = nil, up
 	defer func() {
+		t.speaking = nil
 		s.model, s.text = up.Model(), t.written()
 		_ = up.Close() // the answer is over, whatever this says
 	}()
