@@ -218,7 +218,7 @@ func healed(t *testing.T, s *embedded.Store) {
 }
 
 // raw opens the file behind the driver's back.
-func raw(t *testing.T, dir string) *sql.DB {
+func raw(t testing.TB, dir string) *sql.DB {
 	t.Helper()
 	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "state.db"))
 	if err != nil {

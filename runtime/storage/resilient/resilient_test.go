@@ -379,3 +379,41 @@ func TestFlickering(t *testing.T) {
 		}
 	})
 }
+
+func TestKeepsThePromisesOfDocuments(t *testing.T) {
+	opened := func(t *testing.T) storage.Store {
+		s := newStore(newFar(), resilient.Options{})
+		t.Cleanup(func() { closed(t, s) })
+		return s
+	}
+	storagetest.RunDocuments(t, func(t *testing.T) storagetest.DocumentBed { return storagetest.DocumentBed{Store: opened(t)} })
+	storagetest.RunJobs(t, opened)
+}
+
+// TestDocumentsOfAServerThatIsAway are refused at once, and nobody waits for a change then.
+func TestDocumentsOfAServerThatIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFar()
+		s := newStore(f, resilient.Options{Failures: 2})
+		defer closed(t, s)
+		f.way.Store(refuses)
+		for range 2 {
+			if err := ask(t.Context(), s); !errors.Is(err, storage.ErrUnavailable) {
+				t.Fatal(err)
+			}
+		}
+		_, next := s.Documents().NextVersion(t.Context(), acme())
+		_, awaited := s.Documents().Await(t.Context(), acme(), 0)
+		_, _, taken := s.Jobs().Take(t.Context(), acme(), "w", []string{"k"}, time.Now(), time.Now())
+		for what, err := range map[string]error{"NextVersion": next, "Await": awaited, "Take": taken} {
+			if !errors.Is(err, storage.ErrUnavailable) {
+				t.Errorf("%s: got %v", what, err)
+			}
+		}
+		f.way.Store(answers)
+		time.Sleep(time.Second)
+		if _, err := s.Documents().NextVersion(t.Context(), acme()); err != nil {
+			t.Errorf("once it is back: %v", err)
+		}
+	})
+}

@@ -171,11 +171,13 @@ func (l *lane) move() {
 	// Windows and caches aren't moved.
 	l.windows, l.taken = map[string]*modelWindow{}, nil
 	clear(l.cached)
+	l.movedLibrary()
 }
 
 // whole compares a dump with the model.
 func (l *lane) whole(all []storage.Record) bool {
-	var sessions, audit int
+	var sessions, audit, documents int
+	parts := map[string][]storage.Passage{}
 	for _, r := range all {
 		switch {
 		case r.Session != nil:
@@ -196,8 +198,19 @@ func (l *lane) whole(all []storage.Record) bool {
 				l.deviates(leak, "the dump holds %+v", *r.Audit)
 				return false
 			}
+		case r.Passages != nil:
+			some, err := r.Passages.Unpack()
+			if !l.works("Unpack", err) {
+				return false
+			}
+			parts[r.Passages.Doc] = append(parts[r.Passages.Doc], some...)
+		case r.Document != nil:
+			if documents++; !l.samePassages(r.Document.ID, parts[r.Document.ID], l.library[r.Document.ID].passages) {
+				return false
+			}
 		}
 	}
-	return l.counts("dumped sessions", int64(sessions), int64(len(l.sessions))) &&
+	return l.counts("dumped documents", int64(documents), int64(len(l.library))) &&
+		l.counts("dumped sessions", int64(sessions), int64(len(l.sessions))) &&
 		l.counts("dumped audit records", int64(audit), int64(len(l.audit)))
 }

@@ -38,6 +38,11 @@ type lane struct {
 	usage          map[string]int64
 	cached         map[string][]byte
 	audit          []storage.AuditRecord
+	library        map[string]laneDocument
+	// changed is the latest change that a publication told.
+	changed int64
+	// queue holds the jobs that wait, in their order.
+	queue []laneJob
 }
 
 // laneSession is a struct, where no names can spell those of another.
@@ -59,6 +64,7 @@ func (l *lane) forgetAll() {
 	l.sessions, l.windows, l.taken = map[laneSession][]storage.Message{}, map[string]*modelWindow{}, nil
 	l.used, l.reserved, l.open = map[string]int64{}, map[string]int64{}, nil
 	l.usage, l.cached, l.audit = map[string]int64{}, map[string][]byte{}, nil
+	l.library, l.queue = map[string]laneDocument{}, nil
 }
 
 // store is any replica.
@@ -94,6 +100,8 @@ func (l *lane) operations() (ops []func(), weights []int) {
 	} {
 		ops, weights = append(ops, o.op), append(weights, o.weight)
 	}
+	moreOps, moreWeights := l.documentOperations()
+	ops, weights = append(ops, moreOps...), append(weights, moreWeights...)
 	if l.run.Enforced {
 		ops, weights = append(ops, l.trespass), append(weights, 20)
 	}
@@ -136,6 +144,7 @@ func (l *lane) readAll() {
 	}
 	l.sum()
 	l.compareAudit(epoch, len(l.audit)+1)
+	l.readLibrary()
 }
 
 func (l *lane) end() {

@@ -49,6 +49,10 @@ func TestIsolationHasTeeth(t *testing.T) {
 		{"a usage record in a thousand is lost", losesUsage, false},
 		{"an audit record in a hundred is lost", losesAudit, false},
 		{"a dump without audit", dumpsNoAudit, false},
+		{"documents under tenant + \":\" + id", joinedDocuments, false},
+		{"one queue for all tenants", oneQueue, true},
+		{"a dump without documents", dumpsNoDocuments, false},
+		{"passages of the version before stay", keepsOldPassages, false},
 	} {
 		t.Run(m.breaks, func(t *testing.T) {
 			t.Parallel()

@@ -137,11 +137,13 @@ type planted struct {
 	usage    storage.Usage
 	cache    storage.Cache
 	audit    storage.Audit
+	docs     storage.Documents
+	jobs     storage.Jobs
 	portable storage.Portable
 }
 
 func plant(s storage.Store) planted {
-	return planted{s, s.Sessions(), s.Windows(), s.Budgets(), s.Usage(), s.Cache(), s.Audit(), s.Portable()}
+	return planted{s, s.Sessions(), s.Windows(), s.Budgets(), s.Usage(), s.Cache(), s.Audit(), s.Documents(), s.Jobs(), s.Portable()}
 }
 
 func (p planted) Sessions() storage.Sessions { return p.sessions }
@@ -151,6 +153,9 @@ func (p planted) Usage() storage.Usage       { return p.usage }
 func (p planted) Cache() storage.Cache       { return p.cache }
 func (p planted) Audit() storage.Audit       { return p.audit }
 func (p planted) Portable() storage.Portable { return p.portable }
+
+func (p planted) Documents() storage.Documents { return p.docs }
+func (p planted) Jobs() storage.Jobs           { return p.jobs }
 
 // sessionsBy, windowsBy, budgetsBy and usageBy replace single methods.
 type sessionsBy struct {
