@@ -60,13 +60,13 @@ func (c *catalogue) describe(d storage.Document, round int) *document {
 
 // place gives a passage a slot in which it isn't shown.
 func (c *catalogue) place(d *document, hash uint64) uint32 {
-	p := passage{document: d, hash: hash, n: int32(len(d.slots))} //nolint:gosec // a document has fewer passages
+	p := passage{document: d, hash: hash, n: int32(len(d.slots))}
 	var slot uint32
 	if last := len(c.free) - 1; last >= 0 {
 		slot, c.free = c.free[last], c.free[:last]
 		c.passages[slot] = p
 	} else {
-		slot = uint32(len(c.passages)) //nolint:gosec // memory ends before
+		slot = uint32(len(c.passages))
 		c.passages = append(c.passages, p)
 	}
 	d.slots = append(d.slots, slot)

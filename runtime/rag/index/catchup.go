@@ -201,7 +201,7 @@ func (x *Index) Follow(ctx context.Context) {
 		}
 		x.options.Logger.Warn("the index of documents isn't up to date; trying again", "tenant", x.tenant, "error", err)
 		select {
-		case <-time.After(pause/2 + rand.N(pause/2)): //nolint:gosec // no secret
+		case <-time.After(pause/2 + rand.N(pause/2)):
 		case <-ctx.Done():
 			return
 		}

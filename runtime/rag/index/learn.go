@@ -170,7 +170,7 @@ func (f *folding) fold(ctx context.Context, rest []*document) error {
 func (f *folding) replace() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for slot := range uint32(len(f.passages)) { //nolint:gosec // memory ends before
+	for slot := range uint32(len(f.passages)) {
 		if !f.visible.has(slot) {
 			f.next.vectors.Remove(slot)
 		}

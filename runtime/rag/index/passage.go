@@ -2,6 +2,7 @@ package index
 
 import (
 	"strings"
+	"sync"
 
 	"github.com/crispy-enigma/crispy-enigma/runtime/rag/vectorindex"
 	"github.com/crispy-enigma/crispy-enigma/runtime/storage"
@@ -22,18 +23,34 @@ func (x *Index) index(d *document, about storage.Document, passages []storage.Pa
 				folded[i] = x.learnt.model.Fold(p.Text, surroundings(about, p)...)
 			}
 		}
-		x.mu.Lock()
-		for i, p := range some {
-			slot := x.place(d, prints[i])
-			x.text.Add(slot, p.Text, surroundings(about, p)...)
-			x.keepVector(slot, about, p.Vector)
-			if folded[i] != nil {
-				_ = x.learnt.vectors.Set(slot, folded[i]) // a unit vector of the model's dimensions
-			}
-		}
-		x.mu.Unlock()
+		x.insert(d, about, some, prints, folded)
 		prints = prints[len(some):]
 	}
+}
+
+// insert indexes some passages under one lock: words here, vectors beside.
+func (x *Index) insert(d *document, about storage.Document, some []storage.Passage, prints []uint64, folded [][]float32) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	slots := make([]uint32, len(some))
+	for i := range some {
+		slots[i] = x.place(d, prints[i])
+	}
+	var vectors sync.WaitGroup
+	if x.options.Vectors != NoVectors {
+		vectors.Go(func() {
+			for i, slot := range slots {
+				x.keepVector(slot, about, some[i].Vector)
+				if folded[i] != nil {
+					_ = x.learnt.vectors.Set(slot, folded[i]) // a unit vector of the model's dimensions
+				}
+			}
+		})
+	}
+	for i, slot := range slots {
+		x.text.Add(slot, some[i].Text, surroundings(about, some[i])...)
+	}
+	vectors.Wait()
 }
 
 // forget frees the slots of a document that isn't shown; nil is none.
