@@ -1,0 +1,237 @@
+package rag
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/crispy-enigma/crispy-enigma/runtime/ai"
+	"github.com/crispy-enigma/crispy-enigma/runtime/guard"
+	"github.com/crispy-enigma/crispy-enigma/runtime/httpapi"
+	"github.com/crispy-enigma/crispy-enigma/runtime/rag/index"
+	"github.com/crispy-enigma/crispy-enigma/runtime/rag/textindex"
+	"github.com/crispy-enigma/crispy-enigma/runtime/storage"
+	"github.com/crispy-enigma/crispy-enigma/runtime/tenancy"
+)
+
+const (
+	// searchAttempts of a search whose documents are replaced while it runs.
+	searchAttempts = 3
+	// readyWithin is how long a search waits for the index after a start.
+	readyWithin = 10 * time.Second
+	// leastCosine is what a passage that shares no word with the query needs to be found:
+	// every query is somehow near to something.
+	leastCosine = 0.35
+	// rerankFactor is how many times as many passages are found to be reranked.
+	rerankFactor = 4
+	// sureSources is how many of the best sources confidence is judged by.
+	sureSources = 3
+)
+
+// finding is what was found.
+type finding struct {
+	sources []guard.Source
+	// confidence that the sources answer, 0 to 1, see confidenceIn.
+	confidence float64
+}
+
+// errChanged is a document that was replaced between being found and being read.
+var errChanged = errors.New("a document changed while it was read")
+
+func changing() error {
+	return &httpapi.Error{
+		Status: http.StatusServiceUnavailable, Code: "unavailable", RetryAfter: time.Second,
+		Message: "the documents change too fast to be read; try again shortly",
+	}
+}
+
+// retrieve finds the passages that fit best.
+func (f *Feature) retrieve(ctx context.Context, c httpapi.Call, q query, vector []float32) (finding, error) {
+	f.counts.search(q.mode)
+	x, err := f.index(c.Tenant)
+	if err != nil {
+		return finding{}, err
+	}
+	for range searchAttempts {
+		found, err := f.attempt(ctx, c, x, q, vector)
+		if !errors.Is(err, errChanged) {
+			return found, err
+		}
+	}
+	return finding{}, changing()
+}
+
+func (f *Feature) attempt(ctx context.Context, c httpapi.Call, x *index.Index, q query, vector []float32) (finding, error) {
+	if err := catchUp(ctx, x); err != nil {
+		return finding{}, err
+	}
+	begun := f.Now()
+	hits, err := f.hits(ctx, c.Tenant, x, q, vector)
+	if err != nil {
+		return finding{}, err
+	}
+	f.counts.phase(phaseRetrieve, f.Now().Sub(begun))
+	begun = f.Now()
+	r := reader{f: f, tenant: c.Tenant.ID, documents: map[string]storage.Document{}}
+	read, err := r.read(ctx, hits)
+	if err != nil {
+		return finding{}, err
+	}
+	f.counts.phase(phaseRead, f.Now().Sub(begun))
+	if q.rerank && len(read) > 1 {
+		if read, err = f.rerank(ctx, c, q, read); err != nil {
+			return finding{}, err
+		}
+	}
+	read = read[:min(len(read), q.topK)]
+	found := finding{sources: join(read, passageChars(c.Tenant.Config))}
+	found.confidence = confidenceIn(q.text, found.sources, read)
+	return found, nil
+}
+
+// catchUp waits until what was ingested before can be found.
+func catchUp(ctx context.Context, x *index.Index) error {
+	within, cancel := context.WithTimeout(ctx, readyWithin)
+	defer cancel()
+	err := x.CatchUp(within)
+	if err != nil && within.Err() != nil && ctx.Err() == nil {
+		return index.ErrNotReady
+	}
+	if err != nil {
+		return fmt.Errorf("bringing the index up to date: %w", err)
+	}
+	return nil
+}
+
+// hits asks the index.
+func (f *Feature) hits(ctx context.Context, t *tenancy.Tenant, x *index.Index, q query, vector []float32) ([]index.Hit, error) {
+	cfg := t.Config.Documents
+	iq := index.Query{Text: q.text, Vector: vector, K: q.topK, Filter: q.filter, MinScore: float64(cfg.MinScoreMilli) / 1000}
+	if cfg.VectorWeightMilli != nil {
+		weight := float64(*cfg.VectorWeightMilli) / 1000
+		iq.Weight = &weight
+	}
+	switch q.mode {
+	case modeVector:
+		iq.Mode = index.ByVector
+	case modeText:
+		iq.Mode = index.ByWords
+	}
+	if q.rerank {
+		iq.K = min(rerankFactor*q.topK, maxTopK)
+	}
+	if remote(t.Config) && q.mode != modeText {
+		var err error
+		if iq.Dense, err = f.dense(ctx, t, q, vector); err != nil {
+			return nil, err
+		}
+	}
+	found, err := x.Search(ctx, iq)
+	if err != nil {
+		return nil, fmt.Errorf("searching: %w", err)
+	}
+	return slices.DeleteFunc(found, func(h index.Hit) bool { return h.WordScore == 0 && h.VectorScore < leastCosine }), nil
+}
+
+// dense asks the store of vectors, which may have those of versions that aren't found yet,
+// or no longer: the index drops them.
+func (f *Feature) dense(ctx context.Context, t *tenancy.Tenant, q query, vector []float32) ([]index.DenseHit, error) {
+	dense := []index.DenseHit{}
+	if vector == nil {
+		return dense, nil
+	}
+	var filter []storage.Condition
+	for _, c := range q.filter {
+		// The index knows the others, and drops what doesn't meet them.
+		if slices.Contains(t.Config.Documents.Vectorize.Filterable, c.Property) {
+			filter = append(filter, c)
+		}
+	}
+	matches, err := f.Vectors(t.ID).Query(ctx, t.ID, storage.VectorQuery{Vector: vector, TopK: storage.MaxTopK, Filter: filter})
+	if err != nil {
+		return nil, fmt.Errorf("searching vectors: %w", err)
+	}
+	for _, m := range matches {
+		dense = append(dense, index.DenseHit{PassageKey: storage.PassageKey{Doc: m.Doc, Version: m.Version, N: m.N}, Score: m.Score})
+	}
+	return dense, nil
+}
+
+// rerank lets the tenant's model put passages in order.
+func (f *Feature) rerank(ctx context.Context, c httpapi.Call, q query, read []passage) ([]passage, error) {
+	reranker := f.Models.Reranker(c.Tenant)
+	if reranker == nil {
+		return read, nil
+	}
+	begun := f.Now()
+	texts := make([]string, len(read))
+	for i, p := range read {
+		texts[i] = embedded(p.document.Title, p.own())
+	}
+	ranked, err := reranker.Rerank(ctx, c.Tenant.ID, ai.RerankRequest{
+		Model: c.Tenant.Config.Documents.RerankModel, Query: q.text, Texts: texts, TopK: q.topK, TraceID: c.TraceID,
+	})
+	if e, ok := errors.AsType[*ai.Error](err); ok && e.Kind != ai.KindCanceled {
+		// What was found is as good as it would be without the model.
+		f.Logger.Warn("reranking failed; the search's own order is given", "tenant", c.Tenant.ID.String(), "trace_id", c.TraceID, "error", err)
+		return read, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reranking: %w", err)
+	}
+	f.counts.phase(phaseRerank, f.Now().Sub(begun))
+	out := make([]passage, 0, len(ranked))
+	for _, r := range ranked {
+		out = append(out, read[r.Index])
+	}
+	return out, nil
+}
+
+// confidenceIn guesses how surely the sources answer: the share of the query's terms that
+// the three best ones hold, and where there is a cosine the mean of that share and the best
+// cosine. An answer without citations halves it, and one that says that the documents
+// don't answer makes it 0.
+func confidenceIn(text string, sources []guard.Source, read []passage) float64 {
+	if len(sources) == 0 {
+		return 0
+	}
+	asked := map[string]bool{}
+	for term := range textindex.Terms(text) {
+		asked[term] = false
+	}
+	for _, s := range sources[:min(len(sources), sureSources)] {
+		for _, part := range append([]string{s.Text, s.Title}, s.Headings...) {
+			for term := range textindex.Terms(part) {
+				if _, ok := asked[term]; ok {
+					asked[term] = true
+				}
+			}
+		}
+	}
+	there := 0
+	for _, seen := range asked {
+		if seen {
+			there++
+		}
+	}
+	var cosine float64
+	for _, p := range read {
+		cosine = max(cosine, p.hit.VectorScore)
+	}
+	confidence := cosine
+	if len(asked) > 0 {
+		confidence = float64(there) / float64(len(asked))
+		if cosine > 0 {
+			confidence = (confidence + cosine) / 2
+		}
+	}
+	return rounded(confidence)
+}
+
+func rounded(confidence float64) float64 {
+	return math.Round(min(max(confidence, 0), 1)*1000) / 1000
+}
