@@ -249,7 +249,8 @@ func (s *server) took(session *mcp.ClientSession) {
 // fell tells why there is no session.
 func (s *server) fell(err error) {
 	status := s.wire.explain(s.cfg.Name, err)
-	s.f.n.Logger.Warn("a server of tools can't be used", "tenant", s.tenant.String(), "server", s.cfg.Name, "reason", status.Reason, "error", outbound.Cause(err))
+	// The library's errors quote what the server said; those of the wire don't.
+	s.f.n.Logger.Warn("a server of tools can't be used", "tenant", s.tenant.String(), "server", s.cfg.Name, "reason", status.Reason, "message", status.Message, "error", s.wire.lastError())
 	s.mu.Lock()
 	changed := s.trouble == nil || *s.trouble != status
 	s.trouble = &status
