@@ -21,11 +21,16 @@ const (
 	childDir     = "STORAGE_CHILD_DIR"
 	childWriters = "STORAGE_CHILD_WRITERS"
 	childTurns   = "STORAGE_CHILD_TURNS"
+	childIngests = "STORAGE_CHILD_INGESTS"
 )
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(childDir); dir != "" {
-		if err := child(dir); err != nil {
+		run := child
+		if os.Getenv(childIngests) != "" {
+			run = ingestingChild
+		}
+		if err := run(dir); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
