@@ -48,7 +48,7 @@ func fetchDebian(ctx context.Context, dir string, progress io.Writer) (file stri
 	}
 	cmd := exec.CommandContext(ctx, "apt-get", args...)
 	cmd.Stdout, cmd.Stderr = progress, progress
-	failed := cmd.Run()
+	updated := cmd.Run()
 	if ctx.Err() != nil {
 		return "", ctx.Err()
 	}
@@ -56,7 +56,7 @@ func fetchDebian(ctx context.Context, dir string, progress io.Writer) (file stri
 		return "", err
 	}
 	if file == "" {
-		return "", fmt.Errorf("apt-get update brought no descriptions (%v): %w", failed, errUnavailable)
+		return "", fmt.Errorf("apt-get update brought no descriptions: %w", errors.Join(updated, errUnavailable))
 	}
 	return file, nil
 }

@@ -43,21 +43,44 @@ type wanted struct {
 
 // next reads one occurrence.
 func (w *wanted) next() {
-	if len(w.data) == 0 {
+	var gap uint32
+	gap, w.count, w.data = occurrence(w.data)
+	if w.count == 0 {
 		w.row = deadRow
 		return
 	}
-	if len(w.data) >= 2 && w.data[0] < 0x80 && w.data[1] < 0x80 {
-		w.row += uint32(w.data[0])
-		w.count = uint32(w.data[1])
-		w.data = w.data[2:]
-		return
+	w.row += gap
+}
+
+// occurrence reads the first (row gap, count) of a list; a count of 0 is its end.
+func occurrence(data []byte) (gap, count uint32, rest []byte) {
+	if len(data) == 0 {
+		return 0, 0, nil
 	}
-	gap, n := binary.Uvarint(w.data)
-	count, m := binary.Uvarint(w.data[n:])
-	w.row += uint32(gap)
-	w.count = uint32(count)
-	w.data = w.data[n+m:]
+	g, n := binary.Uvarint(data)
+	c, m := binary.Uvarint(data[n:])
+	return uint32(g), uint32(c), data[n+m:]
+}
+
+// add scores the rows from base up to end.
+func (w *wanted) add(scores *[window]float64, base, end uint32, lengths []uint32, share shares) {
+	row, count, data, weight := w.row, w.count, w.data, w.weight
+	for row < end {
+		scores[(row-base)%window] += weight * share.of(count, lengths[row])
+		if len(data) > 1 && data[0]|data[1] < 0x80 { // nearly always
+			row += uint32(data[0])
+			count = uint32(data[1])
+			data = data[2:]
+			continue
+		}
+		var gap uint32
+		if gap, count, data = occurrence(data); count == 0 {
+			row = deadRow
+			break
+		}
+		row += gap
+	}
+	w.row, w.count, w.data = row, count, data
 }
 
 // want gives the query's terms that the index has, rarest first. Their order is that in
@@ -114,11 +137,7 @@ func (x *Index) Search(query string, k int, keep func(id uint32) bool) []Hit {
 	for base := uint32(0); int(base) < len(x.ids); base += window {
 		end := base + window
 		for i := range want {
-			w := &want[i]
-			for w.row < end {
-				scores[w.row-base] += w.weight * share.of(w.count, x.lengths[w.row])
-				w.next()
-			}
+			want[i].add(&scores, base, end, x.lengths, share)
 		}
 		floor := best.floor()
 		for i := range scores[:min(window, len(x.ids)-int(base))] {

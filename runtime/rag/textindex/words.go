@@ -36,7 +36,8 @@ const (
 	joiner // between word characters it holds an identifier together
 )
 
-var class = func() (t [utf8.RuneSelf]byte) {
+// class of a byte; those beyond ASCII are other.
+var class = func() (t [256]byte) {
 	for c := range t {
 		switch {
 		case c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z':
@@ -53,17 +54,18 @@ var class = func() (t [utf8.RuneSelf]byte) {
 // scan calls yield for each word of text, in order.
 func (s *scanner) scan(text string, yield wordFunc) {
 	for i := 0; i < len(text); {
-		width := wordWidth(text, i)
-		if width == 0 {
+		if end := letters(text, i); end > i {
+			s.yield(text[i:end], plain, yield)
+			i = end
+			continue
+		}
+		if wordWidth(text, i) == 0 {
 			_, n := utf8.DecodeRuneInString(text[i:])
 			i += n
 			continue
 		}
 		end, ascii := s.runEnd(text, i)
-		if letters(text[i:end]) {
-			s.yield(text[i:end], plain, yield) // what run would do, for most words
-			s.language(text, i, end, yield)
-		} else if ascii {
+		if ascii {
 			s.run(text[i:end], yield)
 			s.language(text, i, end, yield)
 		} else {
@@ -74,14 +76,20 @@ func (s *scanner) scan(text string, yield wordFunc) {
 	}
 }
 
-// letters tells whether there are ASCII letters alone.
-func letters(run string) bool {
-	for i := range len(run) {
-		if c := run[i]; c >= utf8.RuneSelf || class[c] != letter {
-			return false
-		}
+// letters tells where the word at i ends if it is of ASCII letters alone, as most are,
+// and nothing after it can belong to it; else it gives i.
+func letters(text string, i int) (end int) {
+	for end = i; end < len(text) && class[text[end]] == letter; end++ {
 	}
-	return true
+	switch {
+	case end == len(text):
+		return end
+	case class[text[end]] == joiner && wordWidth(text, end+1) == 0:
+		return end
+	case class[text[end]] != other || text[end] >= utf8.RuneSelf || text[end] == '+' || text[end] == '#':
+		return i
+	}
+	return end
 }
 
 // wordWidth is the width of the word character at i, 0 if there is none.
@@ -247,7 +255,7 @@ func unparted(r rune) bool {
 // language yields C++ and C#, whose names are no words without what follows.
 func (s *scanner) language(text string, start, end int, yield wordFunc) {
 	rest := text[end:]
-	mark := ""
+	var mark string
 	switch {
 	case strings.HasPrefix(rest, "++"):
 		mark = "++"
