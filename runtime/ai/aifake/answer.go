@@ -50,7 +50,8 @@ func (a Answer) AndCalls(calls ...Call) Answer {
 	return a
 }
 
-// CallsInPieces streams arguments n bytes at a time, the calls by turns.
+// CallsInPieces streams arguments n bytes at a time, or up to the next whole code point,
+// the calls by turns.
 func (a Answer) CallsInPieces(n int) Answer { a.callPieces = n; return a }
 
 // Refuses answers with a status and a body, and header names and values by turns.

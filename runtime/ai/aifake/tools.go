@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
+	"unicode/utf8"
 )
 
 // Tool is one of a Chat's tools.
@@ -183,8 +184,10 @@ func (p play) streamCalls(out *body) bool {
 		more = false
 		for i := range left {
 			n := len(left[i])
-			if p.a.callPieces > 0 {
-				n = min(n, p.a.callPieces)
+			if p.a.callPieces > 0 && n > p.a.callPieces {
+				for n = p.a.callPieces; !utf8.RuneStart(left[i][n]); {
+					n++ // half a code point is no JSON
+				}
 			}
 			if n == 0 {
 				continue
