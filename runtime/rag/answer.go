@@ -15,7 +15,7 @@ import (
 
 // NothingFound is the answer where no document answers: a fixed sentence, so that a
 // program can tell it.
-const NothingFound = "Your documents hold no passage that answers this."
+const NothingFound = ai.Ungrounded
 
 // feature is what searches are recorded under.
 const feature = "search"

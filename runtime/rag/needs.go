@@ -42,7 +42,7 @@ type Recorder interface {
 }
 
 // Needs are what documents ask of other rooms. All but Vectors, Originals, Outbound,
-// Worker and Now are required.
+// FetchPorts, Worker and Now are required.
 type Needs struct {
 	Documents storage.Documents
 	Jobs      storage.Jobs
@@ -52,14 +52,16 @@ type Needs struct {
 	// Originals is where a tenant's uploads are kept as they came, else nil.
 	Originals func(t tenancy.ID) storage.Objects
 	Extractor *extract.Extractor
-	// Outbound says how addresses are fetched.
-	Outbound  outbound.Options
-	Gate      Gate
-	Models    Models
-	Turns     Turns
-	Recorder  Recorder
-	Estimator *ai.Estimator
-	Logger    *slog.Logger
+	// Outbound says how addresses are fetched, and FetchPorts from which ports beside 80
+	// and 443.
+	Outbound   outbound.Options
+	FetchPorts []int
+	Gate       Gate
+	Models     Models
+	Turns      Turns
+	Recorder   Recorder
+	Estimator  *ai.Estimator
+	Logger     *slog.Logger
 	// Tenants are those that are served now.
 	Tenants func() []*tenancy.Tenant
 	// Worker is this process's name among those that share a store; a random one if empty.

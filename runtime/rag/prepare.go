@@ -44,7 +44,7 @@ type prepared struct {
 // fetch gets the document from its address.
 func (f *Feature) fetch(ctx context.Context, t *tenancy.Tenant, m *material) error {
 	client := outbound.New(outbound.Policy{
-		Hosts: t.Config.Documents.FetchHosts, MaxBytes: uploadBytes(t.Config), Timeout: fetchTime,
+		Hosts: t.Config.Documents.FetchHosts, Ports: f.FetchPorts, MaxBytes: uploadBytes(t.Config), Timeout: fetchTime,
 	}, f.Outbound)
 	defer client.Close()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, m.URL, nil)
