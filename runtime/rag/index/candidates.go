@@ -16,6 +16,9 @@ const (
 	leastScored = 40
 	// copies of a text that are scored exactly.
 	copies = 3
+	// rounded is how far off a cosine of rounded vectors may be: many times what it is for
+	// embeddings as a rule.
+	rounded = 0.02
 )
 
 // candidate is a passage that one of the arms found.
@@ -112,6 +115,25 @@ func (f *candidates) cut(n int) (texts int) {
 	}
 	f.list = kept
 	return len(seen)
+}
+
+// contend keeps those that may be among the best K once their cosines are exact.
+func (f *candidates) contend(q Query) {
+	share := 1.0
+	switch {
+	case q.Ranks && q.Mode == Hybrid:
+		return
+	case q.Mode == Hybrid:
+		share = q.weight() / (1 + q.weight())
+	}
+	seen := map[uint64]bool{}
+	for _, c := range f.list {
+		if seen[c.hash] = true; len(seen) == q.K {
+			least := c.score - 2*rounded*share
+			f.list = slices.DeleteFunc(f.list, func(c candidate) bool { return c.score < least })
+			return
+		}
+	}
 }
 
 // hits are the best K of different texts, in order, of those that fit at all and reach the

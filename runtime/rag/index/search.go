@@ -116,6 +116,7 @@ func (x *Index) differing(q Query) (*candidates, error) {
 		found.rank(q)
 		texts := found.cut(max(leastScored, 2*q.K))
 		if texts >= q.K || !found.more || depth >= mostFound {
+			found.contend(q)
 			return found, nil
 		}
 	}
