@@ -4,6 +4,7 @@
 //
 // Everything of the runtime is on: authentication, rate limit, budget, session
 // store and metrics. Drivers of shared state are measured against a plain SET through
-// the same client, on servers that the command starts. Nothing here is a test: a figure that misses its goal is
-// written down as measured.
+// the same client, on servers that the command starts; a scan of vectors against reading
+// as many bytes once. Nothing here is a test: a figure that misses its goal is written
+// down as measured.
 package main
