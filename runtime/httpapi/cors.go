@@ -28,6 +28,9 @@ func allowOrigin(h http.Header, t *tenancy.Tenant, origin string) {
 	}
 }
 
+// OriginAllowed tells whether a page of origin may call a tenant that allows these.
+func OriginAllowed(allowed []string, origin string) bool { return originAllowed(allowed, origin) }
+
 func originAllowed(allowed []string, origin string) bool {
 	for _, a := range allowed {
 		scheme, domain, wild := strings.Cut(a, "*.")
