@@ -17,9 +17,12 @@ var ErrStopping = errors.New("the server is stopping")
 // now without saying for how long.
 const refusalPause = 5 * time.Second
 
-// Translate turns an upstream's failure into the answer that a client gets, nil for
+// Translate turns an upstream's failure, and the server's stopping, into the answer that a client gets, nil for
 // other errors. Messages are fixed: none holds what an upstream said.
 func Translate(err error) *httpapi.Error {
+	if errors.Is(err, ErrStopping) {
+		return Stopping()
+	}
 	e, ok := errors.AsType[*ai.Error](err)
 	if !ok {
 		return nil

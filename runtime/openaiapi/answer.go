@@ -16,7 +16,7 @@ func (x *exchange) whole(ctx context.Context) (turn.Outcome, error) {
 	if err := x.prepare(ctx); err != nil {
 		return turn.Outcome{}, err
 	}
-	out := turn.Outcome{Text: nothingFound, Model: x.params.Models[0]}
+	out := turn.Outcome{Text: ai.Ungrounded, Model: x.params.Models[0]}
 	if !x.nothing {
 		var err error
 		if out, err = x.f.Turns.Whole(ctx, x.params, nil); err != nil {
@@ -83,7 +83,7 @@ func (x *exchange) run(ctx, writing context.Context, w *httpapi.EventWriter, ope
 	switch {
 	case err != nil:
 	case t == nil:
-		out.Text = nothingFound
+		out.Text = ai.Ungrounded
 		to.text(w, out.Model, out.Text)
 	default:
 		out, err = t.Stream(writing, &sink{turn: t, w: w, to: to})

@@ -3,90 +3,85 @@ package openaiapi
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
-	"sync"
 
 	"github.com/crispy-enigma/crispy-enigma/runtime/ai"
 	"github.com/crispy-enigma/crispy-enigma/runtime/guard"
-	"github.com/crispy-enigma/crispy-enigma/runtime/tenancy"
 )
 
 const (
-	// passagesTokens is what passages may add to a prompt, set aside before they are found.
+	// passagesTokens is what passages may add to a prompt. It is set aside before they are
+	// found.
 	passagesTokens = 2048
-	// nothingFound answers a question that the documents don't: a model would guess.
-	nothingFound = "This isn't in the documents."
-	// groundRules come before the passages.
-	groundRules = "Answer from the passages below alone, and cite each one that you use by its number, as [1]. " +
-		"If they don't answer the question, say that the documents don't."
+	// groundRules go into the system prompt of a question that is to be answered from
+	// passages.
+	groundRules = "Answer from the quoted passages of the documents alone. Cite each passage that you use by its number in brackets, as [1]. " +
+		"If they don't answer the question, say that the documents don't answer it; don't guess."
 )
 
 // ground finds passages for a question that wants them, and puts them before the model.
+// What the documents have nothing about isn't asked: a model would guess.
 func (x *exchange) ground(ctx context.Context) error {
-	e, p := x.q.extras, &x.params
-	if e != nil && e.UseRAG {
-		q := x.lookFor()
-		found, err := x.f.Retriever.Retrieve(ctx, x.c, q)
-		if err != nil {
-			return fmt.Errorf("finding passages: %w", err)
-		}
-		if len(found) == 0 {
-			x.nothing = true
-			return nil
-		}
-		x.sources = found
-		p.Untrusted = true
-		p.Grounds = &ai.Grounds{Question: q.Message}
-		b := strings.Builder{}
-		b.WriteString(groundRules)
-		for _, s := range found {
-			b.WriteString("\n\n")
-			b.WriteString(guard.Fence("passage", fmt.Sprintf("[%d] %s", s.ID, s.Title), s.Text))
-			p.Grounds.Passages = append(p.Grounds.Passages, ai.Passage{ID: s.ID, Text: s.Text})
-		}
-		// The tenant's word comes first, the client's last.
-		p.Messages = systemFirst(joined(x.c.Tenant.SystemPrompt(), b.String()), x.q.messages)
+	if x.q.extras == nil || !x.q.extras.UseRAG {
+		return nil
 	}
-	if p.Untrusted || len(p.Tools) > 0 {
-		p.Answer = guard.Policy{
-			Sources: x.sources, LinkHosts: x.c.Tenant.Config.Documents.LinkHosts,
-			Hidden: x.f.hidden.of(x.c.Tenant), Citations: len(x.sources) > 0,
-		}
+	q, at := x.lookFor()
+	found, err := x.f.Retriever.Retrieve(ctx, x.c, q)
+	if err != nil {
+		return fmt.Errorf("finding passages: %w", err)
 	}
+	if len(found) == 0 {
+		x.nothing = true
+		return nil
+	}
+	x.sources = x.fitting(found)
+	p := &x.params
+	p.Untrusted = true
+	p.Answer = guard.Policy{Sources: x.sources, Citations: true}
+	p.Grounds = &ai.Grounds{Question: q.Message}
+	var b strings.Builder
+	for _, s := range x.sources {
+		label := strings.Join(append([]string{s.Title}, s.Headings...), " > ")
+		b.WriteString(guard.Fence("passage", fmt.Sprintf("[%d] %s", s.ID, label), s.Text))
+		p.Grounds.Passages = append(p.Grounds.Passages, ai.Passage{ID: s.ID, Text: s.Text})
+	}
+	messages := slices.Clone(x.q.messages)
+	messages[at].Content = b.String() + q.Message
+	p.Messages = systemFirst(joined(x.c.Tenant.SystemPrompt(), groundRules), messages)
 	return nil
 }
 
-// lookFor is the user's last word, and what came before it.
-func (x *exchange) lookFor() Question {
-	q := Question{Filter: x.q.extras.Filter}
+// lookFor is the user's last word, where it stands, and what came before it.
+func (x *exchange) lookFor() (q Question, at int) {
+	q.Filter = x.q.extras.Filter
 	if x.q.extras.TopK != nil {
 		q.TopK = *x.q.extras.TopK
 	}
-	for i := len(x.q.messages) - 1; i >= 0; i-- {
-		if x.q.messages[i].Role == ai.RoleUser {
-			q.Message, q.History = x.q.messages[i].Content, x.q.messages[:i]
-			break
-		}
-	}
-	return q
+	// extend has seen to it that there is one.
+	at = lastOf(x.q.messages, ai.RoleUser)
+	q.Message, q.History = x.q.messages[at].Content, x.q.messages[:at]
+	return q, at
 }
 
-// hidden keeps, by tenant, what an answer must not repeat: to prepare it takes longer
-// than a request should.
-type hidden struct{ byTenant sync.Map } // tenancy.ID → *hiddenPrompt
-
-type hiddenPrompt struct {
-	tenant *tenancy.Tenant
-	hidden *guard.Hidden
-}
-
-func (h *hidden) of(t *tenancy.Tenant) *guard.Hidden {
-	if v, ok := h.byTenant.Load(t.ID); ok {
-		if p := v.(*hiddenPrompt); p.tenant == t {
-			return p.hidden
+func lastOf(messages []ai.Message, role string) int {
+	for i, m := range slices.Backward(messages) {
+		if m.Role == role {
+			return i
 		}
 	}
-	p := &hiddenPrompt{t, guard.NewHidden(t.SystemPrompt())}
-	h.byTenant.Store(t.ID, p)
-	return p.hidden
+	return -1
+}
+
+// fitting are the best passages that fit into what was set aside for them; the best one
+// stays.
+func (x *exchange) fitting(found []guard.Source) []guard.Source {
+	const fence = 40 // tokens
+	room := passagesTokens
+	for i, s := range found {
+		if room -= x.f.Estimator.Text(x.params.Models[0], s.Text) + fence; room < 0 && i > 0 {
+			return found[:i]
+		}
+	}
+	return found
 }

@@ -36,17 +36,14 @@ type Needs struct {
 }
 
 // Feature is everything under /v1.
-type Feature struct {
-	Needs
-	hidden hidden
-}
+type Feature struct{ Needs }
 
 // New makes the feature.
 func New(n Needs) *Feature {
 	if n.Now == nil {
 		n.Now = time.Now
 	}
-	return &Feature{Needs: n}
+	return &Feature{n}
 }
 
 // Mount adds the feature's routes.

@@ -120,6 +120,9 @@ func (x *exchange) extend(ctx context.Context) error {
 			Message: "documents aren't enabled for this tenant; leave enigma.useRag out",
 		}
 	}
+	if e.UseRAG && lastOf(x.q.messages, ai.RoleUser) < 0 {
+		return httpapi.Invalid("enigma.useRag", "needs a message of the user to look for")
+	}
 	if e.SessionID != "" && x.f.History == nil {
 		return httpapi.Invalid("enigma.sessionId", "must be left out: sessions aren't kept here")
 	}
