@@ -101,7 +101,8 @@ func (t *tx) eraseSome(tenant string) (more bool, err error) {
 	if err := t.dropParts(`tenant = ? AND id NOT IN (SELECT part FROM documents WHERE tenant = ?)`, tenant, tenant); err != nil {
 		return false, err
 	}
-	if _, err := t.do(`INSERT INTO dropped (kind, id) SELECT 1, number FROM jobs WHERE tenant = ? AND size > 0 ORDER BY number LIMIT ?`, tenant, eraseAtOnce); err != nil {
+	// The payload of one that has ended may be dropped already.
+	if _, err := t.do(`INSERT OR IGNORE INTO dropped (kind, id) SELECT 1, number FROM jobs WHERE tenant = ? AND size > 0 ORDER BY number LIMIT ?`, tenant, eraseAtOnce); err != nil {
 		return false, err
 	}
 	jobs, err := t.do(`DELETE FROM jobs WHERE number IN (SELECT number FROM jobs WHERE tenant = ? AND size > 0 ORDER BY number LIMIT ?)`, tenant, eraseAtOnce)
