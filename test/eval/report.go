@@ -33,7 +33,7 @@ const reading = `
 - The constants of the text score (k1, b, and what a passage gets for having a word at all) and the fusion's weight
   were chosen on these two sets, so the figures flatter the choice a little.
 - The weight that gains most over text while no set loses more than %.0f %% is **%g**; the runtime's default is %g.
-- A dash, or n/a in the last lines, is what this run doesn't measure.
+- n/a in the last lines is what this run doesn't measure.
 
 ## A tenant's own questions
 

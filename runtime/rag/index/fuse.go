@@ -6,7 +6,7 @@ import (
 )
 
 // DefaultWeight of a vector's score beside that of the words: what the evaluation chose.
-const DefaultWeight = 0.35
+const DefaultWeight = 0.5
 
 // rankOffset damps the first ranks in reciprocal rank fusion, as is usual.
 const rankOffset = 60

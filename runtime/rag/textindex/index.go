@@ -10,7 +10,7 @@ import (
 type Index struct {
 	vocabulary map[string]uint32 // term → its number
 	lists      []list            // by term number
-	forms      map[string]uint32 // word → its term's number, for words seen lately
+	forms      map[string]form   // words seen lately
 
 	// A passage has a row: rows only grow, so that a list is appended to, until dead
 	// ones are many and compact numbers them anew.
@@ -26,6 +26,9 @@ type Index struct {
 	packed  []byte
 }
 
+// form has the numbers of a word's terms, noTerm for none.
+type form struct{ stem, exact uint32 }
+
 // list is where a term occurs.
 type list struct {
 	term string
@@ -40,12 +43,12 @@ const (
 	// maxForms bounds the words whose term is remembered.
 	maxForms = 1 << 16
 	// What a term, a form and a row take beside their bytes, maps and slack included.
-	termBytes, formBytes, rowBytes = 112, 48, 96
+	termBytes, formBytes, rowBytes = 112, 56, 96
 )
 
 // New gives an empty index.
 func New() *Index {
-	return &Index{vocabulary: map[string]uint32{}, forms: map[string]uint32{}, rows: map[uint32]uint32{}}
+	return &Index{vocabulary: map[string]uint32{}, forms: map[string]form{}, rows: map[uint32]uint32{}}
 }
 
 // Add takes a passage in under an id that the caller chooses; the one that had it is
@@ -100,14 +103,17 @@ func (x *Index) append(number, row uint32, count uint64) {
 // collect adds the numbers of a text's terms, and gives its length in words.
 func (x *Index) collect(text string) (length uint32) {
 	x.scan.scan(text, func(word []byte, kind wordKind) {
-		number, known := x.forms[string(word)]
+		f, known := x.forms[string(word)]
 		if !known {
-			number = x.learn(string(word))
+			f = x.learn(string(word))
 		}
-		if number == noTerm {
+		if f.stem == noTerm {
 			return
 		}
-		x.numbers = append(x.numbers, number)
+		x.numbers = append(x.numbers, f.stem)
+		if f.exact != noTerm {
+			x.numbers = append(x.numbers, f.exact)
+		}
 		if kind == plain {
 			length++
 		}
@@ -115,20 +121,22 @@ func (x *Index) collect(text string) (length uint32) {
 	return length
 }
 
-// learn gives the number of a word's term, a new one if need be.
-func (x *Index) learn(word string) uint32 {
-	t := term(word)
-	number := noTerm
-	if t != "" {
-		number = x.number(t)
+// learn gives the numbers of a word's terms, new ones if need be.
+func (x *Index) learn(word string) form {
+	f := form{noTerm, noTerm}
+	if stem := term(word); stem != "" {
+		f.stem = x.number(stem)
+		if e := exactTerm(word, stem); e != "" {
+			f.exact = x.number(e)
+		}
 	}
 	if len(x.forms) >= maxForms {
 		clear(x.forms)
 		x.bytes -= maxForms * formBytes
 	}
-	x.forms[word] = number
+	x.forms[word] = f
 	x.bytes += formBytes
-	return number
+	return f
 }
 
 func (x *Index) number(t string) uint32 {

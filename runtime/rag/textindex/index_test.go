@@ -68,6 +68,18 @@ func TestScoresAreBM25Plus(t *testing.T) {
 	}
 }
 
+func TestTheVeryWordComesBeforeItsRelatives(t *testing.T) {
+	x := textindex.New()
+	for id, text := range []string{"engine room", "engines room", "engine room", "other room"} {
+		x.Add(uint32(id), text)
+	}
+	for query, want := range map[string][]uint32{"engine": {0, 2, 1}, "engines": {1, 0, 2}, "rooms": {0, 1, 2, 3}} {
+		if diff := cmp.Diff(want, ids(x.Search(query, 10, nil))); diff != "" {
+			t.Errorf("%q (-want +have):\n%s", query, diff)
+		}
+	}
+}
+
 func TestEqualScoresGoById(t *testing.T) {
 	x := textindex.New()
 	for _, id := range []uint32{9, 2, 7, 4, math.MaxUint32, 0} {

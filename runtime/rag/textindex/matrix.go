@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"strings"
 )
 
 // Counts is a copy of how often terms occur in passages, for learning from: it stays as
@@ -65,7 +66,7 @@ func (x *Index) Counts(maxRows, maxTerms int) *Counts {
 func (x *Index) columns(c *Counts, most int) []int32 {
 	var chosen []uint32
 	for number := range x.lists {
-		if x.lists[number].live >= 2 {
+		if x.lists[number].live >= 2 && !strings.HasPrefix(x.lists[number].term, exact) {
 			chosen = append(chosen, uint32(number))
 		}
 	}

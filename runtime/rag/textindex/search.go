@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"math"
 	"slices"
+	"strings"
 )
 
 const (
@@ -14,10 +15,12 @@ const (
 	// A passage gets presence times a term's weight for having it at all (BM25+), so that
 	// one with every word of a short question comes before one that repeats a few. In a
 	// long question many words are by the way: from wholeQuery terms on it shrinks, to
-	// nothing at longQuery. test/eval chose the three.
+	// nothing at longQuery. test/eval chose these.
 	presence   = 0.9
 	wholeQuery = 6
 	longQuery  = 10
+	// exactShare of a term's weight is for a word's very form beside its stem.
+	exactShare = 0.2
 	// maxQueryTerms bounds what a query costs; the rarest of its terms are kept.
 	maxQueryTerms = 256
 	// window is how many rows are scored at a time: their scores fit the first cache.
@@ -93,8 +96,12 @@ func (x *Index) want(query string) []wanted {
 		if !known || x.lists[number].live == 0 {
 			continue
 		}
+		share := 1.0
+		if strings.HasPrefix(t, exact) {
+			share = exactShare
+		}
 		df := float64(x.lists[number].live)
-		weight := float64(asked) * math.Log(1+(n-df+0.5)/(df+0.5))
+		weight := share * float64(asked) * math.Log(1+(n-df+0.5)/(df+0.5))
 		want = append(want, wanted{number: number, weight: weight, data: x.lists[number].data})
 	}
 	slices.SortFunc(want, func(a, b wanted) int {
@@ -107,7 +114,13 @@ func (x *Index) want(query string) []wanted {
 type shares struct{ always, c0, c1 float64 }
 
 func (x *Index) shares(want []wanted) shares {
-	long := float64(len(want)-wholeQuery) / (longQuery - wholeQuery)
+	words := 0
+	for i := range want {
+		if !strings.HasPrefix(x.lists[want[i].number].term, exact) {
+			words++
+		}
+	}
+	long := float64(words-wholeQuery) / (longQuery - wholeQuery)
 	return shares{
 		always: presence * (1 - min(max(long, 0), 1)),
 		c0:     k1 * (1 - b),

@@ -38,7 +38,18 @@ func term(word string) string {
 	return strings.Trim(english.Stem(word, true), "'")
 }
 
-// Terms gives the terms of a passage, as often as they occur.
+// exact marks a term that is a word as it stands, beside its stem. No word begins so.
+const exact = "="
+
+// exactTerm is the term of a word's very form; "" where that is its stem anyway.
+func exactTerm(word, stem string) string {
+	if stem == "" || stem == word {
+		return ""
+	}
+	return exact + word
+}
+
+// Terms gives the terms of a passage, stems and not exact forms, as often as they occur.
 func Terms(text string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		more := true
@@ -62,10 +73,14 @@ func queryTerms(query string) map[string]int {
 		t := term(string(word))
 		switch {
 		case t == "":
+			return
 		case questionWords[string(word)]:
 			asked[t]++
-		default:
-			about[t]++
+			return
+		}
+		about[t]++
+		if e := exactTerm(string(word), t); e != "" {
+			about[e]++
 		}
 	})
 	if len(about) == 0 {
