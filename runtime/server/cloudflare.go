@@ -29,8 +29,10 @@ type cloud struct {
 	// vectors is nil unless documents are kept in Vectorize; next is the index that will
 	// replace theirs, if it has other dimensions: its vectors are other ones.
 	vectors, next *cloudflare.Vectors
-	ledger        *cloudflare.Ledger
-	export        *cloudflare.Export
+	// originals is nil unless uploads are kept as they came.
+	originals *cloudflare.Objects
+	ledger    *cloudflare.Ledger
+	export    *cloudflare.Export
 }
 
 // newCloud opens what t's document names. It calls nobody.
@@ -46,7 +48,8 @@ func newCloud(t *tenancy.Tenant, usage storage.Usage, logger *slog.Logger) *clou
 	})
 	var texts storage.Objects
 	if cfg.Originals != "" {
-		texts = cloudflare.NewObjects(c.account, cfg.Originals, cfg.OriginalsJurisdiction)
+		c.originals = cloudflare.NewObjects(c.account, cfg.Originals, cfg.OriginalsJurisdiction)
+		texts = c.originals
 	}
 	if t.Config.Documents.Store == tenantconfig.DocumentsVectorize {
 		c.openVectors(t, texts)

@@ -115,6 +115,13 @@ func (u *upstreams) Embedder(t *tenancy.Tenant) ai.Embedder {
 	return embedder
 }
 
+// Reranker gives the tenant's, nil if its upstream has none.
+func (u *upstreams) Reranker(t *tenancy.Tenant) ai.Reranker {
+	driver, _ := u.drivers.Load(t.ID)
+	reranker, _ := driver.(ai.Reranker)
+	return reranker
+}
+
 func (u *upstreams) watched(t tenancy.ID) *telemetry.Upstream {
 	v, ok := u.byTenant.Load(t)
 	if !ok {
@@ -163,5 +170,8 @@ func (u *upstreams) close() { u.transport.CloseIdleConnections() }
 // modelsOf are the models that get metric series of their own.
 func modelsOf(cfg *tenantconfig.Config) []string {
 	models := append([]string{cfg.Models.Chat}, cfg.Models.Fallbacks...)
+	if m := cfg.EmbeddingModel(); m != "" {
+		models = append(models, m)
+	}
 	return append(models, cfg.Models.Allowed...)
 }

@@ -20,6 +20,8 @@ func (s *Server) mount(door *httpapi.Door, recorder *telemetry.Recorder) {
 		Estimator: estimator,
 		Logger:    s.logger,
 	})
+	s.documents = s.openDocuments(turns, recorder, estimator)
+	s.documents.Mount(door)
 	chat.New(chat.Needs{
 		History:   s.store.Sessions(),
 		Gate:      s.gate,
@@ -28,6 +30,7 @@ func (s *Server) mount(door *httpapi.Door, recorder *telemetry.Recorder) {
 		Estimator: estimator,
 		Logger:    s.logger,
 		Cache:     s.store.Cache(),
+		Retriever: chatDocuments{s.documents},
 	}).Mount(door)
 	openaiapi.New(openaiapi.Needs{
 		Turns:     turns,
@@ -37,6 +40,7 @@ func (s *Server) mount(door *httpapi.Door, recorder *telemetry.Recorder) {
 		Logger:    s.logger,
 		History:   s.store.Sessions(),
 		Embedders: s.upstreams,
+		Retriever: openaiDocuments{s.documents},
 	}).Mount(door)
 	session.New(s.store.Sessions()).Mount(door)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/crispy-enigma/crispy-enigma/runtime/chat"
 	"github.com/crispy-enigma/crispy-enigma/runtime/httpapi"
 	"github.com/crispy-enigma/crispy-enigma/runtime/limits"
+	"github.com/crispy-enigma/crispy-enigma/runtime/rag"
 	"github.com/crispy-enigma/crispy-enigma/runtime/session"
 	"github.com/crispy-enigma/crispy-enigma/runtime/storage"
 	"github.com/crispy-enigma/crispy-enigma/runtime/telemetry"
@@ -43,6 +44,12 @@ type Options struct {
 	Logger *slog.Logger
 	// Store replaces the one that the document names.
 	Store storage.Store
+	// Extract is the program that reads PDF and DOCX, see extract.Limits; nil is this one's
+	// own command.
+	Extract []string
+	// AllowLoopback lets documents be fetched from this machine: for tests and a
+	// developer's own machine.
+	AllowLoopback bool
 	// Door replaces the edge's times; zero fields keep their defaults.
 	Door DoorTimes
 }
@@ -60,6 +67,7 @@ type Server struct {
 	gate      *limits.Gate
 	upstreams *upstreams
 	cloud     *cloud
+	documents *rag.Feature
 	config    configState
 	requests  requests
 
@@ -166,6 +174,8 @@ func (s *Server) Run(ctx context.Context) error {
 		background.Go(func() { tenancy.Watch(behind, s.opts.Tenant, s.changed, s.refused) })
 	}
 	s.cloud.run(behind)
+	var documents sync.WaitGroup
+	documents.Go(func() { s.documents.Run(behind) })
 	failed := make(chan error, 2)
 	background.Go(func() { failed <- serve(s.api, s.apiListen) })
 	background.Go(func() { failed <- serve(s.ops, s.metricsListen) })
@@ -179,6 +189,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	s.drain()
 	endBehind()
+	documents.Wait() // it gives its jobs back to the store
 	s.cloud.wait()
 	err = errors.Join(err, s.close())
 	background.Wait()
