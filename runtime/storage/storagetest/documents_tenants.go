@@ -177,8 +177,9 @@ func documentsModelled(t rapid.TB, b DocumentBed) {
 		}
 		l.docs = docs[:min(3, len(docs))]
 		t.Repeat(map[string]func(*rapid.T){
-			"": l.compare, "begin": l.begin, "stage": l.stage, "publish": l.publish, "whole": l.whole, "remove": l.remove,
+			"": func(t *rapid.T) { l.compare(t, rapid.SampledFrom(l.tenants).Draw(t, "compared")) }, "begin": l.begin, "stage": l.stage, "publish": l.publish, "whole": l.whole, "remove": l.remove,
 		})
+		l.compare(t, l.tenants...)
 	})
 }
 
@@ -305,8 +306,8 @@ func (l *library) remove(t *rapid.T) {
 	}
 }
 
-func (l *library) compare(t *rapid.T) {
-	for _, id := range l.tenants {
+func (l *library) compare(t *rapid.T, tenants ...tenancy.ID) {
+	for _, id := range tenants {
 		documents, total := int64(0), int64(0)
 		for _, doc := range l.docs {
 			n := docName{id, doc}
