@@ -29,7 +29,7 @@ func build(ctx context.Context, c *collection, say func(format string, args ...a
 		a.text.Add(uint32(i), p)
 	}
 	say("%d passages indexed, %.1f MiB", a.text.Len(), mebibytes(a.text.Bytes()))
-	model, err := lsa.Train(ctx, a.text.Counts(lsa.MaxPassages, lsa.MaxTerms), lsa.Rank, func(share float64) {
+	model, err := lsa.Train(ctx, a.text.Snapshot().Counts(lsa.MaxPassages, lsa.MaxTerms), lsa.Rank, func(share float64) {
 		say("vectors learnt to %.0f %%", 100*share)
 	})
 	switch {

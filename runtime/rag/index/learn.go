@@ -80,9 +80,9 @@ func (x *Index) learn(ctx context.Context) error {
 		return err
 	}
 	x.mu.RLock()
-	counts := x.text.Counts(lsa.MaxPassages, lsa.MaxTerms)
+	snapshot := x.text.Snapshot()
 	x.mu.RUnlock()
-	model, err := lsa.Train(ctx, counts, lsa.Rank, nil)
+	model, err := lsa.Train(ctx, snapshot.Counts(lsa.MaxPassages, lsa.MaxTerms), lsa.Rank, nil)
 	if errors.Is(err, lsa.ErrTooFew) {
 		return nil // until more passages come
 	}

@@ -1,6 +1,10 @@
 package lsa
 
-import "math"
+import (
+	"context"
+	"math"
+	"runtime"
+)
 
 // stripWidth columns of a basis lie side by side: one cache line a term.
 const stripWidth = 16
@@ -8,8 +12,18 @@ const stripWidth = 16
 // strip is stripWidth columns of a tall matrix, by row.
 type strip [][stripWidth]float32
 
-// products gives aᵀb of two bases.
-func products(a, b []strip) [][]float64 {
+// ended is asked for each row of long work: now and then it gives way to other
+// goroutines, and tells whether ctx has ended. What was made until then is of no use.
+func ended(ctx context.Context, row int) bool {
+	if row%64 != 0 {
+		return false
+	}
+	runtime.Gosched()
+	return ctx.Err() != nil
+}
+
+// products gives aᵀb of two bases, or anything once ctx has ended.
+func products(ctx context.Context, a, b []strip) [][]float64 {
 	size := len(a) * stripWidth
 	out := make([][]float64, size)
 	for i := range out {
@@ -19,6 +33,9 @@ func products(a, b []strip) [][]float64 {
 		for t := s; t < len(b); t++ {
 			var sum [stripWidth][stripWidth]float64
 			for i := range a[s] {
+				if ended(ctx, i) {
+					return out
+				}
 				x, y := &a[s][i], &b[t][i]
 				for d, v := range x {
 					line, v := &sum[d], float64(v)
@@ -39,10 +56,14 @@ func products(a, b []strip) [][]float64 {
 }
 
 // orthonormalise makes the columns of a basis orthonormal, by the Cholesky factor of
-// their products. A column that depends on those before it becomes zero.
-func orthonormalise(basis []strip) {
-	inverse := invertFactor(products(basis, basis))
+// their products. A column that depends on those before it becomes zero. Once ctx has
+// ended it does anything.
+func orthonormalise(ctx context.Context, basis []strip) {
+	inverse := invertFactor(products(ctx, basis, basis))
 	for i := range basis[0] {
+		if ended(ctx, i) {
+			return
+		}
 		line := make([]float64, len(inverse))
 		for s := range basis {
 			for d, v := range &basis[s][i] {

@@ -41,7 +41,7 @@ func corpus(n int, seed uint64) *textindex.Index {
 
 func train(t *testing.T, x *textindex.Index, rank int) *lsa.Model {
 	t.Helper()
-	m, err := lsa.Train(t.Context(), x.Counts(lsa.MaxPassages, lsa.MaxTerms), rank, nil)
+	m, err := lsa.Train(t.Context(), x.Snapshot().Counts(lsa.MaxPassages, lsa.MaxTerms), rank, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,12 +129,12 @@ func TestTooLittleToLearnFrom(t *testing.T) {
 		"199 passages":   corpus(199, 1),
 		"nothing shared": words,
 	} {
-		if m, err := lsa.Train(t.Context(), x.Counts(1000, 1000), 8, nil); !errors.Is(err, lsa.ErrTooFew) || m != nil {
+		if m, err := lsa.Train(t.Context(), x.Snapshot().Counts(1000, 1000), 8, nil); !errors.Is(err, lsa.ErrTooFew) || m != nil {
 			t.Errorf("%s: %v, %v, want ErrTooFew", name, m, err)
 		}
 	}
 	for _, rank := range []int{0, -1, 513} {
-		if _, err := lsa.Train(t.Context(), corpus(200, 1).Counts(1000, 1000), rank, nil); err == nil {
+		if _, err := lsa.Train(t.Context(), corpus(200, 1).Snapshot().Counts(1000, 1000), rank, nil); err == nil {
 			t.Errorf("rank %d is taken", rank)
 		}
 	}
@@ -157,7 +157,7 @@ func TestPassagesThatHardlyDifferGiveFewDimensions(t *testing.T) {
 }
 
 func TestTrainingEndsWithItsContext(t *testing.T) {
-	counts := corpus(20_000, 1).Counts(lsa.MaxPassages, lsa.MaxTerms)
+	counts := corpus(20_000, 1).Snapshot().Counts(lsa.MaxPassages, lsa.MaxTerms)
 	ctx, cancel := context.WithCancel(t.Context())
 	var at time.Time
 	_, err := lsa.Train(ctx, counts, lsa.Rank, func(float64) {
@@ -179,7 +179,7 @@ func TestTrainingEndsWithItsContext(t *testing.T) {
 
 func TestProgressGoesUpToOne(t *testing.T) {
 	var have []float64
-	if _, err := lsa.Train(t.Context(), corpus(400, 1).Counts(1000, 1000), 8, func(s float64) { have = append(have, s) }); err != nil {
+	if _, err := lsa.Train(t.Context(), corpus(400, 1).Snapshot().Counts(1000, 1000), 8, func(s float64) { have = append(have, s) }); err != nil {
 		t.Fatal(err)
 	}
 	if !slices.IsSorted(have) || len(have) < 3 || have[len(have)-1] != 1 {

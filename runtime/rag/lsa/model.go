@@ -1,6 +1,7 @@
 package lsa
 
 import (
+	"context"
 	"math"
 
 	"github.com/crispy-enigma/crispy-enigma/runtime/rag/textindex"
@@ -22,8 +23,9 @@ type Model struct {
 	terms   []float32 // direction of each term, Dimensions each
 }
 
-// newModel turns the basis into its principal directions.
-func newModel(counts *textindex.Counts, weights []float32, basis []strip, directions [][]float64, version uint64) *Model {
+// newModel turns the basis into its principal directions; once ctx has ended it gives
+// anything.
+func newModel(ctx context.Context, counts *textindex.Counts, weights []float32, basis []strip, directions [][]float64, version uint64) *Model {
 	m := &Model{
 		Version: version, Dimensions: len(directions), Passages: counts.Passages,
 		column: make(map[string]uint16, len(counts.Terms)), weights: weights,
@@ -31,6 +33,9 @@ func newModel(counts *textindex.Counts, weights []float32, basis []strip, direct
 	}
 	line := make([]float64, len(basis)*stripWidth)
 	for i, t := range counts.Terms {
+		if ended(ctx, i) {
+			return m
+		}
 		m.column[t] = uint16(i)
 		for s := range basis {
 			for d, v := range &basis[s][i] {

@@ -9,6 +9,6 @@
 // length alone.
 //
 // It keeps nothing on disk, knows no tenant (an index belongs to one) and has no query
-// language, so nothing can be injected. Any number of Search, Score, Counts, Len and
-// Bytes may run at once, or one Add or Remove: the caller holds a sync.RWMutex.
+// language, so nothing can be injected. Any number of Search, Score, Snapshot, Len
+// and Bytes may run at once, or one Add or Remove: the caller holds a sync.RWMutex.
 package textindex

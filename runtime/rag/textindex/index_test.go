@@ -246,7 +246,10 @@ func TestCountsForLearning(t *testing.T) {
 	x.Add(9, "lonely plum")
 	x.Add(4, "pear")
 	x.Remove(4)
-	c := x.Counts(10, 10)
+	snapshot := x.Snapshot()
+	x.Remove(5)
+	x.Add(6, "later apple")
+	c := snapshot.Counts(10, 10)
 	if diff := cmp.Diff([]string{"appl", "plum"}, c.Terms); diff != "" {
 		t.Fatalf("terms that two passages have (-want +have):\n%s", diff)
 	}
@@ -258,10 +261,10 @@ func TestCountsForLearning(t *testing.T) {
 	if want := "[0 1] [255 1] [0] [1] [1] [1] "; have != want {
 		t.Errorf("rows by id %s, want %s", have, want)
 	}
-	if c := x.Counts(2, 1); c.Rows() != 2 || len(c.Terms) != 1 || c.Passages != 3 {
+	if c := snapshot.Counts(2, 1); c.Rows() != 2 || len(c.Terms) != 1 || c.Passages != 3 {
 		t.Errorf("%d rows of %d with %v, want 2 of 3 with one term", c.Rows(), c.Passages, c.Terms)
 	}
-	if c := textindex.New().Counts(10, 10); c.Rows() != 0 || len(c.Terms) != 0 {
+	if c := textindex.New().Snapshot().Counts(10, 10); c.Rows() != 0 || len(c.Terms) != 0 {
 		t.Errorf("an empty index has %d rows", c.Rows())
 	}
 }
