@@ -43,8 +43,17 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "extract" {
 		os.Exit(extract.Child(os.Args[2:], os.Stdin, os.Stdout))
 	}
-	os.Exit(m.Run())
+	var err error
+	if cacheDir, err = os.MkdirTemp("", "rag-cache"); err != nil {
+		panic(err)
+	}
+	status := m.Run()
+	_ = os.RemoveAll(cacheDir)
+	os.Exit(status)
 }
+
+// cacheDir keeps the PDF engine's compiled code for all tests.
+var cacheDir string
 
 const (
 	key       = "ce_c4nary_acme_0123456789abcdef"
@@ -95,7 +104,7 @@ func newBed(t *testing.T, s setup) *bed {
 	models := upstream{driver, b.embedder}
 	estimator := &ai.Estimator{}
 	n := rag.Needs{
-		Documents: b.store.Documents(), Jobs: b.store.Jobs(), Cache: b.store.Cache(), Extractor: extract.New(extract.Limits{}),
+		Documents: b.store.Documents(), Jobs: b.store.Jobs(), Cache: b.store.Cache(), Extractor: extract.New(extract.Limits{CacheDir: cacheDir}),
 		Gate: gate, Models: models, Recorder: recorder, Estimator: estimator, Logger: logger,
 		Turns:    turn.New(turn.Needs{Gate: gate, Models: models, Recorder: recorder, Estimator: estimator, Logger: logger}),
 		Tenants:  func() []*tenancy.Tenant { return []*tenancy.Tenant{b.acme, globex} },

@@ -255,11 +255,8 @@ func (f *Feature) embedQuery(ctx context.Context, c httpapi.Call, text string, a
 // without is the result of a search that no model answers.
 func (s *searching) without() result {
 	r := result{Sources: s.found.sources, Confidence: s.found.confidence, FollowUps: []string{}}
-	if r.Sources == nil {
-		r.Sources, r.Confidence = []guard.Source{}, 0
-		if s.answer {
-			r.Answer = NothingFound
-		}
+	if len(r.Sources) == 0 && s.answer {
+		r.Answer = NothingFound
 	}
 	return r
 }

@@ -21,8 +21,11 @@ type tail struct {
 	behind strings.Builder
 }
 
-// emphasis may stand before the mark.
-const emphasis = " \t*#_>-"
+const (
+	// emphasis may stand before the mark.
+	emphasis = " \t*#_>-"
+	white    = " \t\r\n"
+)
 
 // write takes the next part and gives what of it is the answer's. The beginning of a line
 // that may become the mark is held back, and the white space before it.
@@ -40,11 +43,11 @@ func (t *tail) write(text string) string {
 			t.after = true
 			_, rest, _ := strings.Cut(text[at:], ":")
 			t.behind.WriteString(rest)
-			return strings.TrimRight(text[:at], " \t\r\n")
+			return strings.TrimRight(text[:at], white)
 		}
 		if !ended {
 			if strings.HasPrefix(tailMark, bare) {
-				kept := strings.TrimRight(text[:at], " \t\r\n")
+				kept := strings.TrimRight(text[:at], white)
 				t.held = text[len(kept):]
 				return kept
 			}
@@ -52,12 +55,14 @@ func (t *tail) write(text string) string {
 		}
 		at += len(line) + 1
 	}
-	return text
+	kept := strings.TrimRight(text, white)
+	t.held = text[len(kept):]
+	return kept
 }
 
 // flush gives what was held back of an answer that ended.
 func (t *tail) flush() string {
-	held := t.held
+	held := strings.TrimRight(t.held, white)
 	t.held = ""
 	return held
 }
