@@ -265,44 +265,6 @@ func (t *Turn) complete() (s said, err error) {
 	return s, err
 }
 
-func (t *Turn) newText() {
-	t.raw.Reset()
-	t.from, t.between = t.told.Len(), t.spoke
-}
-
-func (t *Turn) say(text string) error {
-	if t.between {
-		t.between = false
-		if err := t.tell(paragraph); err != nil {
-			return err
-		}
-		t.from = t.told.Len()
-	}
-	t.spoke = true
-	if t.filter != nil {
-		t.raw.WriteString(text)
-	}
-	return t.tell(text)
-}
-
-func (t *Turn) tell(text string) error {
-	if t.filter != nil {
-		if text = t.filter.Write(text); text == "" {
-			return nil
-		}
-	}
-	t.told.WriteString(text)
-	return t.sink.Text(text)
-}
-
-// written is what the model wrote in this step.
-func (t *Turn) written() string {
-	if t.filter != nil {
-		return t.raw.String()
-	}
-	return t.told.String()[t.from:]
-}
-
 // recovered is deferred, and turns a panic into *err. The panic's own text is left out
 // unless the Go runtime wrote it: it could hold what was said.
 func recovered(doing string, err *error) {

@@ -43,6 +43,7 @@ func Run(t *testing.T, h Harness) {
 		"an ended context ends the call":           endedContext,
 		"a closed stream stays closed":             closedStream,
 		"calls at once keep apart":                 concurrentCalls,
+		"tools are called, or refused as such":     toolsAreKnown,
 	} {
 		t.Run(name, func(t *testing.T) { t.Parallel(); test(t, h) })
 	}
@@ -147,6 +148,41 @@ func usageIsKnown(t *testing.T, h Harness) {
 		if whole.Usage.In < 1 || whole.Usage.Out < 1 || whole.Usage.Estimated == told {
 			t.Errorf("usage %+v, told: %v", whole.Usage, told)
 		}
+	}
+}
+
+// toolsAreKnown: a driver without an upstream has none; others give the calls whole.
+func toolsAreKnown(t *testing.T, h Harness) {
+	call := aifake.Call{ID: "1", Name: "look", Arguments: `{"where":"here"}`}
+	chatter, up := h.New(t, aifake.Calls(call).CallsInPieces(3))
+	req := h.request()
+	req.Tools = []ai.Tool{{Name: "look", Parameters: []byte(`{"type":"object"}`)}}
+	whole, err := chatter.Complete(t.Context(), Tenant(t), req)
+	if up == nil {
+		wantKind(t, err, ai.KindNoTools)
+		return
+	}
+	if err != nil || whole.Finish != "tool_calls" || len(whole.ToolCalls) != 1 || whole.ToolCalls[0] != (ai.ToolCall{ID: "1", Name: "look", Arguments: call.Arguments}) {
+		t.Errorf("%+v, %v", whole, err)
+	}
+	s, err := chatter.Stream(t.Context(), Tenant(t), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	var calls []ai.ToolCall
+	for {
+		c, err := s.Next()
+		if err != nil {
+			if !errors.Is(err, io.EOF) {
+				t.Error(err)
+			}
+			break
+		}
+		calls = append(calls, c.ToolCalls...)
+	}
+	if len(calls) != 1 || calls[0] != whole.ToolCalls[0] {
+		t.Errorf("the stream calls %+v", calls)
 	}
 }
 
