@@ -61,6 +61,7 @@ func (s *Server) apply(t *tenancy.Tenant) error {
 		return err
 	}
 	s.cloud.apply(t)
+	s.tools.Apply(t)
 	return nil
 }
 

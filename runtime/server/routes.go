@@ -4,6 +4,7 @@ import (
 	"github.com/crispy-enigma/crispy-enigma/runtime/ai"
 	"github.com/crispy-enigma/crispy-enigma/runtime/chat"
 	"github.com/crispy-enigma/crispy-enigma/runtime/httpapi"
+	"github.com/crispy-enigma/crispy-enigma/runtime/mcpapi"
 	"github.com/crispy-enigma/crispy-enigma/runtime/openaiapi"
 	"github.com/crispy-enigma/crispy-enigma/runtime/session"
 	"github.com/crispy-enigma/crispy-enigma/runtime/telemetry"
@@ -13,12 +14,15 @@ import (
 // mount is the list of features.
 func (s *Server) mount(door *httpapi.Door, recorder *telemetry.Recorder) {
 	estimator := &ai.Estimator{}
+	s.tools = s.openTools(recorder, estimator)
+	s.tools.Mount(door)
 	turns := turn.New(turn.Needs{
 		Gate:      s.gate,
 		Models:    s.upstreams,
 		Recorder:  recorder,
 		Estimator: estimator,
 		Logger:    s.logger,
+		Toolbox:   s.tools,
 	})
 	s.documents = s.openDocuments(turns, recorder, estimator)
 	s.documents.Mount(door)
@@ -31,6 +35,7 @@ func (s *Server) mount(door *httpapi.Door, recorder *telemetry.Recorder) {
 		Logger:    s.logger,
 		Cache:     s.store.Cache(),
 		Retriever: chatDocuments{s.documents},
+		Toolbox:   s.tools,
 	}).Mount(door)
 	openaiapi.New(openaiapi.Needs{
 		Turns:     turns,
@@ -41,6 +46,14 @@ func (s *Server) mount(door *httpapi.Door, recorder *telemetry.Recorder) {
 		History:   s.store.Sessions(),
 		Embedders: s.upstreams,
 		Retriever: openaiDocuments{s.documents},
+		Toolbox:   s.tools,
+	}).Mount(door)
+	mcpapi.New(mcpapi.Needs{
+		Tools:     s.tools,
+		Gate:      s.gate,
+		Documents: s.store.Documents(),
+		Logger:    s.logger,
+		Build:     s.opts.Build,
 	}).Mount(door)
 	session.New(s.store.Sessions()).Mount(door)
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/crispy-enigma/crispy-enigma/runtime/storage"
 	"github.com/crispy-enigma/crispy-enigma/runtime/telemetry"
 	"github.com/crispy-enigma/crispy-enigma/runtime/tenancy"
+	"github.com/crispy-enigma/crispy-enigma/runtime/tools"
 	"github.com/crispy-enigma/crispy-enigma/runtime/turn"
 )
 
@@ -47,8 +48,8 @@ type Options struct {
 	// Extract is the program that reads PDF and DOCX, see extract.Limits; nil is this one's
 	// own command.
 	Extract []string
-	// AllowLoopback lets documents be fetched from this machine: for tests and a
-	// developer's own machine.
+	// AllowLoopback lets documents be fetched from, and tools be called on, this machine:
+	// for tests and a developer's own machine.
 	AllowLoopback bool
 	// Door replaces the edge's times; zero fields keep their defaults.
 	Door DoorTimes
@@ -68,6 +69,7 @@ type Server struct {
 	upstreams *upstreams
 	cloud     *cloud
 	documents *rag.Feature
+	tools     *tools.Feature
 	config    configState
 	requests  requests
 
@@ -166,6 +168,7 @@ func (s *Server) MetricsAddr() net.Addr { return s.metricsListen.Addr() }
 // Run serves until ctx ends and all is drained, or a listener fails.
 func (s *Server) Run(ctx context.Context) error {
 	behind, endBehind := context.WithCancel(context.WithoutCancel(ctx))
+	s.tools.Apply(s.opts.Tenant) // before any newer document is
 	var background sync.WaitGroup
 	background.Go(func() {
 		session.Retain(behind, s.store.Sessions(), s.directory.Tenants, s.logger)
@@ -193,6 +196,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.cloud.wait()
 	err = errors.Join(err, s.close())
 	background.Wait()
+	s.tools.Close()
 	return err
 }
 

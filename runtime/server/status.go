@@ -42,6 +42,7 @@ func (s *Server) status(ctx context.Context) tenantconfig.Status {
 		Store:         tenantconfig.StoreStatus{Driver: current.Config.State.Driver, OK: health.OK, Reason: health.Reason},
 		Documents:     s.cloud.documents(),
 		Index:         s.documents.Status(ctx, current),
+		Tools:         s.tools.Status(current),
 		Usage:         s.usageStatus(ctx),
 		ActiveStreams: int(s.metrics.Streams()),
 	}

@@ -37,7 +37,7 @@ func (f *Feature) builtIns(cfg *tenantconfig.Config) []*tool {
 		},
 		{
 			name:        "tag_chunk_docs",
-			description: "Cuts a text into passages and tags each with its headings and its characteristic words.",
+			description: "Cuts a text into passages and tags each with its characteristic words.",
 			parameters: json.RawMessage(`{"type":"object","additionalProperties":false,"required":["content"],"properties":{
 				"content":{"type":"string","minLength":1,"maxLength":500000,"description":"The text to cut."},
 				"chunk_size":{"type":"integer","minimum":100,"maximum":10000,"default":1000,"description":"The most characters of a passage."},

@@ -264,7 +264,7 @@ func TestTagChunks(t *testing.T) {
 		Chunks []struct {
 			Index, Start, End int
 			Text              string
-			Headings, Tags    []string
+			Tags              []string
 			Metadata          map[string]any
 		}
 	}

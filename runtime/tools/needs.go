@@ -49,6 +49,5 @@ type Chunker func(text string, maxChars int) ([]Piece, error)
 // Piece is a part of a text. Start and End count its code points.
 type Piece struct {
 	Text       string
-	Headings   []string
 	Start, End int
 }

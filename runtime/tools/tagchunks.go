@@ -23,7 +23,6 @@ type taggedChunk struct {
 	Text     string         `json:"text"`
 	Start    int            `json:"start"`
 	End      int            `json:"end"`
-	Headings []string       `json:"headings"`
 	Tags     []string       `json:"tags"`
 	Metadata map[string]any `json:"metadata,omitempty"`
 }
@@ -57,7 +56,7 @@ func tagChunks(ctx context.Context, j *job, params map[string]any) (any, error) 
 			return nil, ctx.Err()
 		}
 		chunks[i] = taggedChunk{
-			Index: i, Text: p.Text, Start: p.Start, End: p.End, Headings: orEmpty(p.Headings),
+			Index: i, Text: p.Text, Start: p.Start, End: p.End,
 			Tags: characteristic(terms[i], in, len(pieces)), Metadata: metadata,
 		}
 	}
