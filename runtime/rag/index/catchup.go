@@ -112,6 +112,7 @@ func (x *Index) apply(ctx context.Context) error {
 			return p.err
 		}
 		switch {
+		case p.whole:
 		case p.Document == nil:
 			x.mu.Lock()
 			gone := x.hide(p.Doc)
@@ -135,7 +136,7 @@ func (x *Index) apply(ctx context.Context) error {
 				d = nil
 			}
 		}
-		if p.last {
+		if p.last && p.Seq != 0 {
 			x.since.Store(p.Seq)
 		}
 	}

@@ -236,6 +236,34 @@ func TestForgottenRemovalsAreFoundOut(t *testing.T) {
 	}
 }
 
+// A process that begins after removals were forgotten can't page through the changes.
+func TestAnIndexOfAnOldStoreIsReadWhole(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	old := newBedAt(t, index.Options{}, func() time.Time { return now })
+	for _, id := range []string{"a", "b", "c", "d", "e", "gone"} {
+		old.publish(storage.Document{ID: id}, texts("boat "+id)...)
+	}
+	old.remove("gone")
+	now = now.Add(storage.TombstonesKept + time.Hour)
+	old.remove("nothing") // sweeps
+	fresh, err := index.New(old.docs, old.tenant, index.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bed{TB: t, Index: fresh, docs: old.docs, memory: old.memory, tenant: old.tenant}
+	b.catchUp()
+	if got := b.found(index.Query{Text: "boat"}); len(got) != 5 {
+		t.Errorf("found %v", got)
+	}
+	b.publish(storage.Document{ID: "f"}, texts("boat six")...)
+	b.remove("a")
+	b.catchUp()
+	if got := b.found(index.Query{Text: "boat"}); len(got) != 5 {
+		t.Errorf("found %v after a change", got)
+	}
+}
+
 func TestAStoreThatWasEmptiedEmptiesTheIndex(t *testing.T) {
 	t.Parallel()
 	b := newBed(t, index.Options{})

@@ -17,6 +17,8 @@ type parcel struct {
 	last bool
 	// known: the index has this version.
 	known bool
+	// whole ends a complete reading: all that there was at Seq has been sent.
+	whole bool
 	err   error
 }
 
@@ -28,6 +30,12 @@ func (x *Index) read(ctx context.Context, since int64, parcels chan<- parcel) {
 			return p.err == nil
 		case <-ctx.Done():
 			return false
+		}
+	}
+	if since == 0 {
+		var ok bool
+		if since, ok = x.readAll(ctx, send); !ok {
+			return
 		}
 	}
 	for {
@@ -44,6 +52,30 @@ func (x *Index) read(ctx context.Context, since int64, parcels chan<- parcel) {
 				return
 			}
 			since = c.Seq
+		}
+	}
+}
+
+// readAll sends every document and gives the sequence number from which changes go on. The
+// first changes of an old store can't be paged through: removals among them are forgotten.
+func (x *Index) readAll(ctx context.Context, send func(parcel) bool) (head int64, ok bool) {
+	head, err := x.docs.Head(ctx, x.tenant)
+	if err != nil {
+		return 0, send(parcel{err: fmt.Errorf("asking for the documents' latest change: %w", err)})
+	}
+	for cursor := ""; ; {
+		found, next, err := x.docs.List(ctx, x.tenant, changesRead, cursor)
+		if err != nil {
+			return 0, send(parcel{err: fmt.Errorf("listing documents: %w", err)})
+		}
+		for i := range found {
+			// Without a place among the changes: the list isn't in their order.
+			if !x.readOne(ctx, storage.Change{Doc: found[i].ID, Document: &found[i]}, send) {
+				return 0, false
+			}
+		}
+		if cursor = next; cursor == "" {
+			return head, send(parcel{Change: storage.Change{Seq: head}, whole: true, last: true})
 		}
 	}
 }
