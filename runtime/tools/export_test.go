@@ -52,3 +52,9 @@ func (f *Feature) Plant(t *tenancy.Tenant, name string, timeout time.Duration, r
 		run: func(ctx context.Context, _ *job, params map[string]any) (any, error) { return run(ctx, params) }})
 	r.publish()
 }
+
+// Canonical is the canonical form of parameters.
+func Canonical(params string) string {
+	doc, _ := decode(json.RawMessage(params))
+	return string(canonical(doc))
+}

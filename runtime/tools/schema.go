@@ -57,6 +57,9 @@ func compileSchema(raw json.RawMessage) (*schema, error) {
 	if head, ok := doc.(map[string]any); !ok || head["type"] != "object" {
 		return nil, errors.New(`the schema isn't one of "type": "object"`)
 	}
+	if !ordinaryNumbers(doc) {
+		return nil, errors.New("the schema has a number beyond what a double can hold")
+	}
 	c := jsonschema.NewCompiler()
 	c.DefaultDraft(jsonschema.Draft2020)
 	c.AssertFormat()
@@ -146,12 +149,12 @@ func (s *schema) check(doc any) (details []httpapi.Detail) {
 	defer s.mu.Unlock()
 	s.left = maxSteps
 	defer func() {
-		switch p := recover(); p {
+		switch recover() {
 		case nil:
 		case errTooCostly:
 			details = []httpapi.Detail{{Message: errTooCostly.Error() + ": send fewer or flatter ones"}}
-		default:
-			panic(p)
+		default: // a fault of the library ends one check
+			details = []httpapi.Detail{{Message: "can't be checked against the tool's schema: send simpler values"}}
 		}
 	}()
 	err := s.compiled.Validate(doc)
@@ -253,10 +256,41 @@ func decode(raw json.RawMessage) (map[string]any, []httpapi.Detail) {
 		return wrong("must be a JSON object")
 	}
 	params, ok := doc.(map[string]any)
-	if !ok {
+	switch {
+	case !ok:
 		return wrong("must be a JSON object")
+	case !ordinaryNumbers(params):
+		return wrong("must hold no number beyond what a double can hold")
 	}
 	return params, nil
+}
+
+// ordinaryNumbers tells that no number is so large, so small or so long that exact
+// arithmetic, which the library does, takes megabytes for it, or fails.
+func ordinaryNumbers(v any) bool {
+	const mostDigits, mostExponent = 400, 400
+	switch v := v.(type) {
+	case json.Number:
+		i := strings.IndexAny(string(v), "eE")
+		if i < 0 {
+			return len(v) <= mostDigits
+		}
+		e, err := strconv.Atoi(string(v[i+1:]))
+		return err == nil && len(v) <= mostDigits && e <= mostExponent && e >= -mostExponent
+	case []any:
+		for _, inner := range v {
+			if !ordinaryNumbers(inner) {
+				return false
+			}
+		}
+	case map[string]any:
+		for _, inner := range v {
+			if !ordinaryNumbers(inner) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // canonical is the one form of parameters that means the same, up to how numbers are

@@ -82,6 +82,7 @@ func TestSchemasThatAreRefused(t *testing.T) {
 		"a keyword of wrong type":  `{"type":"object","required":"a"}`,
 		"an expression that isn't": `{"type":"object","properties":{"a":{"pattern":"("}}}`,
 		"not an object":            `{"type":"array"}`,
+		"a number without end":     `{"type":"object","properties":{"a":{"minimum":1e999999999}}}`,
 		"not JSON":                 `{"type":"object"`,
 		"too long":                 `{"type":"object","description":"` + strings.Repeat("x", 70_000) + `"}`,
 	} {
@@ -140,7 +141,7 @@ func TestParametersThatAreNoObject(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, bad := range []string{`[]`, `"x"`, `1`, `{"a":1,"a":2}`, `{"a":"` + "\xff" + `"}`, `{`, `{} {}`, strings.Repeat(`{"a":`, 100) + `1` + strings.Repeat(`}`, 100)} {
+	for _, bad := range []string{`[]`, `"x"`, `1`, `{"a":1,"a":2}`, `{"a":"` + "\xff" + `"}`, `{`, `{} {}`, `{"a":[1e999999999]}`, `{"a":{"b":0.1e-1000000}}`, `{"a":` + strings.Repeat("9", 500) + `}`, strings.Repeat(`{"a":`, 100) + `1` + strings.Repeat(`}`, 100)} {
 		if s.Check(bad) == nil {
 			t.Errorf("%.40q is accepted", bad)
 		}
