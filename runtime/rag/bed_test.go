@@ -67,6 +67,7 @@ type bed struct {
 	store    *memory.Store
 	up       *aifake.Server
 	embedder *embedder
+	needs    rag.Needs
 	feature  *rag.Feature
 	url      string
 	key      string
@@ -113,7 +114,7 @@ func newBed(t *testing.T, s setup) *bed {
 	if s.needs != nil {
 		s.needs(&n)
 	}
-	b.feature = rag.New(n)
+	b.needs, b.feature = n, rag.New(n)
 	door := httpapi.NewDoor(directory, httpapi.Options{Logger: logger})
 	b.feature.Mount(door)
 	srv := httptest.NewServer(door)
@@ -160,7 +161,7 @@ func newTenant(t *testing.T, id, upstream string, keys map[string]string, change
 	if change != nil {
 		change(c)
 	}
-	tenant, err := tenancy.NewTenant(c, nil)
+	tenant, err := tenancy.NewTenant(c, map[string]string{"token": "c4nary-token"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,6 +25,7 @@ type Feature struct {
 	alike   map[tenancy.ID]*ring
 	// wake tells the worker of this process that there is a job.
 	wake   chan struct{}
+	pauses pauses
 	counts counts
 }
 
@@ -32,8 +33,13 @@ type Feature struct {
 func New(n Needs) *Feature {
 	return &Feature{
 		Needs: n.withDefaults(), indexes: map[tenancy.ID]*index.Index{}, alike: map[tenancy.ID]*ring{}, wake: make(chan struct{}, 1),
+		pauses: pauses{poll: pollJobs, try: firstPause, visible: visiblePause},
 	}
 }
+
+// pauses of the worker: between two looks for jobs, before the second try of one, and
+// before the second look whether vectors are visible.
+type pauses struct{ poll, try, visible time.Duration }
 
 func newWorkerName() string { return rand.Text() }
 
@@ -149,7 +155,7 @@ func (f *Feature) Run(ctx context.Context) {
 		if busy {
 			continue
 		}
-		idle := time.NewTimer(pollJobs)
+		idle := time.NewTimer(f.pauses.poll)
 		select {
 		case <-f.wake:
 		case <-idle.C:

@@ -142,7 +142,7 @@ func (r *running) awaitVisible(ctx context.Context) error {
 		return err
 	}
 	vectors := r.f.Vectors(r.tenant.ID)
-	until, pause := r.f.Now().Add(visibleWithin), visiblePause
+	until, pause := r.f.Now().Add(visibleWithin), r.f.pauses.visible
 	for _, m := range r.note.Mutations {
 		for {
 			seen, err := vectors.Visible(ctx, r.tenant.ID, m)

@@ -84,7 +84,7 @@ func (r *running) try(ctx context.Context) error {
 	if r.job.Attempts-r.note.Returned > maxTries {
 		return errCrashed
 	}
-	pause := firstPause
+	pause := r.f.pauses.try
 	for tries := 1; ; tries++ {
 		err := r.once(ctx)
 		if err == nil || tries == maxTries || ctx.Err() != nil || lasting(err) {
