@@ -21,7 +21,6 @@ import (
 var untold = []string{
 	"aborted",     // counted only
 	"client_gone", // there is no client any more
-	"forbidden",   // no endpoint asks for a scope yet
 }
 
 // A client branches on codes, so the page lists each, and none that there isn't.
