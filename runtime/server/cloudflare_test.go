@@ -27,9 +27,9 @@ type onCloudflare struct {
 	token      string
 }
 
-func newCloudflare(t *testing.T) *onCloudflare {
+func newCloudflare(t *testing.T, o fakecloudflare.Options) *onCloudflare {
 	t.Helper()
-	fake, err := fakecloudflare.New(fakecloudflare.Options{})
+	fake, err := fakecloudflare.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +57,11 @@ func (c *onCloudflare) call(path string, body, result any) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	r, err := http.NewRequest(http.MethodPost, c.url+"/client/v4/accounts/"+fakecloudflare.DefaultAccount+path, bytes.NewReader(text))
+	method := http.MethodPost
+	if body == nil {
+		method = http.MethodGet
+	}
+	r, err := http.NewRequest(method, c.url+"/client/v4/accounts/"+fakecloudflare.DefaultAccount+path, bytes.NewReader(text))
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -89,7 +93,7 @@ func (c *onCloudflare) document(cfg *tenantconfig.Config) {
 // A Cloudflare that refuses everything stops no answer. The token that comes in its place
 // is taken up at once, and the document is exported.
 func TestCloudflareBesideServing(t *testing.T) {
-	c := newCloudflare(t)
+	c := newCloudflare(t, fakecloudflare.Options{})
 	b := newBed(t, aifake.New(t, aifake.Says("fine")), setup{cfg: c.document})
 	b.eventually("a refusal", func() bool { return b.status().Documents.Reason == "unauthorized" })
 	if a := b.do(call{method: http.MethodPost, path: "/chat", key: keyMain, body: `{"sessionId":"` + sessionA + `","message":"c4nary hello","stream":false}`}); a.status != http.StatusOK {
@@ -115,7 +119,7 @@ func TestCloudflareBesideServing(t *testing.T) {
 
 // What was used is in the ledger once the server has stopped.
 func TestUsageIsInTheLedgerAtTheEnd(t *testing.T) {
-	c := newCloudflare(t)
+	c := newCloudflare(t, fakecloudflare.Options{})
 	b := newBed(t, aifake.New(t, aifake.Says("fine")), setup{cfg: func(cfg *tenantconfig.Config) {
 		c.document(cfg)
 		cfg.Cloudflare.ConfigExport = ""
