@@ -14,8 +14,48 @@ import (
 	"github.com/crispy-enigma/crispy-enigma/runtime/storage"
 )
 
+// answers are what a caller is told of failures that are no accident. Messages are fixed:
+// none holds what a file, a host or an upstream said.
+var answers = []struct {
+	failure error
+	answer  httpapi.Error
+}{
+	{storage.ErrOldVersion, httpapi.Error{
+		Status: http.StatusConflict, Code: "superseded",
+		Message: "a newer version of this document was ingested, or it was removed meanwhile; nothing was changed",
+	}},
+	{storage.ErrTooManyJobs, httpapi.Error{
+		Status: http.StatusTooManyRequests, Code: "too_many_jobs", RetryAfter: 10 * time.Second,
+		Message: "too many documents wait to be taken in; wait until some are done",
+	}},
+	{index.ErrNotReady, httpapi.Error{
+		Status: http.StatusServiceUnavailable, Code: "unavailable", RetryAfter: 2 * time.Second,
+		Message: "the documents are still being read after a start; try again shortly",
+	}},
+	{index.ErrNoVectors, httpapi.Error{
+		Status: http.StatusConflict, Code: "vectors_not_ready",
+		Message: "there are no vectors to search by yet; use mode text or hybrid, or ingest more documents",
+	}},
+	{outbound.ErrBadURL, *httpapi.Invalid("url", "must be an http or https address without a login")},
+	{outbound.ErrHostNotAllowed, httpapi.Error{
+		Status: http.StatusForbidden, Code: "url_not_allowed",
+		Message: "documents may not be fetched from this host; add it to the tenant's documents.fetchHosts",
+	}},
+	{outbound.ErrAddressBlocked, httpapi.Error{
+		Status: http.StatusForbidden, Code: "url_not_allowed", Message: "this host's address may not be reached from here",
+	}},
+	{outbound.ErrTooLarge, httpapi.Error{
+		Status: http.StatusRequestEntityTooLarge, Code: "payload_too_large",
+		Message: "the document at this address is larger than the tenant's limit",
+	}},
+	{errFetch, httpapi.Error{
+		Status: http.StatusUnprocessableEntity, Code: "fetch_failed",
+		Message: "the document couldn't be fetched from its address; check it, or send the document itself",
+	}},
+}
+
 // told gives the answer that a failure is, or the failure itself where it is no answer
-// of this feature's. Messages are fixed: none holds what a file, a host or an upstream said.
+// of this feature's.
 func told(err error) error {
 	if err == nil {
 		return nil
@@ -32,42 +72,18 @@ func told(err error) error {
 			Message: "the store of vectors takes no more calls at the moment; wait and try again",
 		}
 	}
-	answer := func(status int, code, message string) *httpapi.Error {
-		return &httpapi.Error{Status: status, Code: code, Message: message, Cause: err}
+	for _, a := range answers {
+		if errors.Is(err, a.failure) {
+			answer := a.answer
+			answer.Cause = err
+			return &answer
+		}
 	}
 	switch {
-	case errors.Is(err, storage.ErrOldVersion):
-		return answer(http.StatusConflict, "superseded", "a newer version of this document was ingested, or it was removed meanwhile; nothing was changed")
-	case errors.Is(err, storage.ErrTooManyJobs):
-		e := answer(http.StatusTooManyRequests, "too_many_jobs", "too many documents wait to be taken in; wait until some are done")
-		e.RetryAfter = 10 * time.Second
-		return e
 	case errors.Is(err, storage.ErrBadDocument):
 		return httpapi.Invalid("metadata", "the document can't be kept as it is described: "+reason(err, storage.ErrBadDocument))
 	case errors.Is(err, storage.ErrBadFilter):
 		return httpapi.Invalid("filter", reason(err, storage.ErrBadFilter))
-	case errors.Is(err, index.ErrNotReady):
-		e := answer(http.StatusServiceUnavailable, "unavailable", "the documents are still being read after a start; try again shortly")
-		e.RetryAfter = 2 * time.Second
-		return e
-	case errors.Is(err, index.ErrNoVectors):
-		return answer(http.StatusConflict, "vectors_not_ready", "there are no vectors to search by yet; use mode text or hybrid, or ingest more documents")
-	}
-	return toldOfFetch(err, answer)
-}
-
-func toldOfFetch(err error, answer func(int, string, string) *httpapi.Error) error {
-	switch {
-	case errors.Is(err, outbound.ErrBadURL):
-		return httpapi.Invalid("url", "must be an http or https address without a login")
-	case errors.Is(err, outbound.ErrHostNotAllowed):
-		return answer(http.StatusForbidden, "url_not_allowed", "documents may not be fetched from this host; add it to the tenant's documents.fetchHosts")
-	case errors.Is(err, outbound.ErrAddressBlocked):
-		return answer(http.StatusForbidden, "url_not_allowed", "this host's address may not be reached from here")
-	case errors.Is(err, outbound.ErrTooLarge):
-		return answer(http.StatusRequestEntityTooLarge, "payload_too_large", "the document at this address is larger than the tenant's limit")
-	case errors.Is(err, outbound.ErrTimeout), errors.Is(err, outbound.ErrRedirects), errors.Is(err, outbound.ErrEncoding), errors.Is(err, errFetch):
-		return answer(http.StatusUnprocessableEntity, "fetch_failed", "the document couldn't be fetched from its address; check it, or send the document itself")
 	}
 	return err
 }
