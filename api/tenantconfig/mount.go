@@ -24,8 +24,16 @@ const (
 	ToolSecretPrefix = "tool-"
 	// StateDir is where the volume of the embedded store is mounted.
 	StateDir = "/var/lib/crispy-enigma"
+	// CacheDir is where a pod with documents may keep what it can make anew, such as the
+	// PDF engine's compiled code. It is empty in a new pod, and isn't there without
+	// documents.
+	CacheDir = "/var/cache/crispy-enigma"
 	// EnvDir names the environment variable that replaces Dir.
 	EnvDir = "ENIGMA_CONFIG_DIR"
+	// EnvExtractMemory names the environment variable with the most memory, in bytes, that
+	// whatever reads PDF and office files may take beside the server; unset, there is no
+	// other bound than the reader's own.
+	EnvExtractMemory = "ENIGMA_EXTRACT_MEMORY"
 )
 
 // Ports that the operator renders and the Service targets.

@@ -27,6 +27,8 @@ var classRules = []rule{
 	{"{limits: {dailyTokens: 5}, maxLimits: {dailyTokens: 5}}", "{limits: {dailyTokens: 6}, maxLimits: {dailyTokens: 5}}", "spec", "spec.limits.dailyTokens must not exceed spec.maxLimits.dailyTokens: every tenant that names none would be refused"},
 	{"{limits: {monthlyTokens: 5}, maxLimits: {monthlyTokens: 5}}", "{limits: {monthlyTokens: 6}, maxLimits: {monthlyTokens: 5}}", "spec", "spec.limits.monthlyTokens must not exceed spec.maxLimits.monthlyTokens: every tenant that names none would be refused"},
 	{"{limits: {bodyBytes: 1Mi}, maxLimits: {bodyBytes: 1Mi}}", "{limits: {bodyBytes: 2Mi}, maxLimits: {bodyBytes: 1Mi}}", "spec", "spec.limits.bodyBytes must not exceed spec.maxLimits.bodyBytes: every tenant that names none would be refused"},
+	{"{limits: {passages: 5}, maxLimits: {passages: 5}}", "{limits: {passages: 6}, maxLimits: {passages: 5}}", "spec", "spec.limits.passages must not exceed spec.maxLimits.passages: every tenant that names none would be refused"},
+	{"{maxLimits: {passages: 2000000}}", "{maxLimits: {passages: 2000001}}", "spec.maxLimits.passages", "should be less than or equal to 2000000"},
 	{"{maxLimits: {bodyBytes: 1Ki}}", "{maxLimits: {bodyBytes: 1}}", "spec.maxLimits.bodyBytes", "must be from 1Ki to 64Mi"},
 	{"{limits: {perMinute: 1}}", "{limits: {perMinute: 0}}", "spec.limits.perMinute", "should be greater than or equal to 1"},
 	{"{models: {chat: a}}", "{models: {chat: 'a b'}}", "spec.models.chat", "must be a model's name without spaces, in ASCII"},

@@ -69,7 +69,7 @@ state: {embedded: {persistence: {size: 1Gi}}}
 	It("fill a TenantClass", func(ctx context.Context) {
 		u := object("TenantClass", "bare", "")
 		Expect(dryCreate(ctx, u)).To(Succeed())
-		Expect(spec(u)).To(MatchYAML("{default: false}"))
+		Expect(spec(u)).To(MatchYAML("{default: false, allowPrivateTools: false}"))
 	})
 	It("fill a CloudflareAccount that says no more than it must", func(ctx context.Context) {
 		u := object("CloudflareAccount", "bare", account(""))
@@ -97,7 +97,7 @@ state: {embedded: {persistence: {size: 1Gi}}}
 	It("fill the server of a class, and a Tenant's gateway and index", func(ctx context.Context) {
 		class := object("TenantClass", "bare", server("namespace: p, name: s"))
 		Expect(dryCreate(ctx, class)).To(Succeed())
-		Expect(spec(class)).To(MatchYAML("{default: false, stateServers: {valkey: {adminSecretRef: {namespace: p, name: s}, rotateAfter: 2160h}}}"))
+		Expect(spec(class)).To(MatchYAML("{default: false, allowPrivateTools: false, stateServers: {valkey: {adminSecretRef: {namespace: p, name: s}, rotateAfter: 2160h}}}"))
 		u := object("Tenant", "bare", "{upstream: {type: workersai, accountRef: {name: a}, gateway: {}}, documents: {store: vectorize, vectorize: {index: {dimensions: 8}}}}")
 		Expect(dryCreate(ctx, u)).To(Succeed())
 		Expect(u.Object["spec"]).To(And(

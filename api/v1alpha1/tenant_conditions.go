@@ -31,6 +31,13 @@ const (
 	ConditionStatePersistent = "StatePersistent"
 	// ConditionStateStoreReachable: the pods can read and write their state.
 	ConditionStateStoreReachable = "StateStoreReachable"
+	// ConditionDocumentsReady: all documents can be found. Absent without spec.documents.
+	// A Tenant whose documents or tools can't be used is Ready all the same: it answers
+	// whatever needs none.
+	ConditionDocumentsReady = "DocumentsReady"
+	// ConditionToolsReady: every tool of the tenant's own can be used. Absent without
+	// tools.
+	ConditionToolsReady = "ToolsReady"
 
 	// ConditionPermissionsReady of a CloudflareAccount: its token may do all that is asked
 	// of it.
@@ -82,6 +89,12 @@ const (
 	ReasonPersistent        = "Persistent"
 	ReasonEphemeral         = "Ephemeral"
 	ReasonStateStoreAnswers = "StateStoreAnswers"
+	ReasonDocumentsFound    = "DocumentsFound"
+	ReasonIndexLoading      = "IndexLoading"
+	ReasonDocumentsFailing  = "DocumentStoreFailing"
+	ReasonToolsUsable       = "ToolsUsable"
+	ReasonToolsConnecting   = "ToolsConnecting"
+	ReasonToolsFailing      = "ToolsFailing"
 
 	// Of Cloudflare: waiting helps, or what the message names.
 	ReasonBindingsReady         = "BindingsReady"
@@ -126,6 +139,7 @@ const (
 	ReasonReplicasAboveClass = "ReplicasAboveClass"
 	ReasonResourcesAbove     = "ResourcesAboveClass"
 	ReasonHostNotAllowed     = "HostNotAllowed"
+	ReasonToolNotAllowed     = "ToolNotAllowed"
 	ReasonPodPatchRefused    = "PodPatchRefused"
 	ReasonDocumentRefused    = "DocumentRefused"
 )

@@ -25,6 +25,14 @@ const (
 	DefaultKey           = "default"
 	DefaultGracePeriod   = 24 * time.Hour
 	DefaultCPUTarget     = 70
+	DefaultPassages      = 200_000
+)
+
+// Memory limits of pods for which nobody names resources. Documents are searched in
+// memory, and whatever reads a PDF needs 320 MiB beside.
+const (
+	defaultMemory          = "256Mi"
+	defaultDocumentsMemory = "768Mi"
 )
 
 // The schema's bounds of a Tenant's bodyBytes; a class's are held to them too.
@@ -84,6 +92,8 @@ type EffectiveLimits struct {
 	MessageChars   int32
 	// OnStoreFailure is local or deny.
 	OnStoreFailure string
+	// Passages of documents; 0 where nobody bounds them, which is DefaultPassages.
+	Passages int32
 }
 
 // EffectiveOf lays the Tenant's word over its class's (nil for none) over the built-in
@@ -102,7 +112,7 @@ func EffectiveOf(t *Tenant, class *TenantClass) Effective {
 		DeletionPolicy:  or(s.DeletionPolicy, or(c.DeletionPolicy, DeletionRetain)),
 		Image:           c.Image,
 		ImagePullPolicy: or(c.ImagePullPolicy, corev1.PullIfNotPresent),
-		Resources:       resources(s.Runtime.Resources, c.Resources, c.MaxResources),
+		Resources:       resources(s, c),
 		Limits:          limits(s.Limits, c.Limits, c.MaxLimits),
 		RetentionDays:   or(s.Sessions.RetentionDays, DefaultRetentionDays),
 		MaxMessages:     or(s.Sessions.MaxMessages, DefaultMaxMessages),
@@ -119,6 +129,9 @@ func EffectiveOf(t *Tenant, class *TenantClass) Effective {
 	}
 	e.Chat, e.Fallbacks, e.Allowed = models(s, c.Models.Chat)
 	e.Keys = keys(s.Auth)
+	if s.Documents != nil {
+		e.Limits.Passages = passages(s.Documents.MaxPassages, c.Limits.Passages, c.MaxLimits.Passages)
+	}
 	return e
 }
 
@@ -131,7 +144,12 @@ func (e Effective) MaxReplicas() int32 {
 	return max(e.Replicas, 1)
 }
 
-func resources(own, class *corev1.ResourceRequirements, most corev1.ResourceList) corev1.ResourceRequirements {
+func resources(s TenantSpec, c TenantClassSpec) corev1.ResourceRequirements {
+	own, class, most := s.Runtime.Resources, c.Resources, c.MaxResources
+	memory := defaultMemory
+	if s.Documents != nil {
+		memory = defaultDocumentsMemory
+	}
 	var r corev1.ResourceRequirements
 	switch {
 	case own != nil:
@@ -144,7 +162,7 @@ func resources(own, class *corev1.ResourceRequirements, most corev1.ResourceList
 				corev1.ResourceCPU:    resource.MustParse("50m"),
 				corev1.ResourceMemory: resource.MustParse("64Mi"),
 			}),
-			Limits: atMost(most, corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("256Mi")}),
+			Limits: atMost(most, corev1.ResourceList{corev1.ResourceMemory: resource.MustParse(memory)}),
 		}
 	}
 	for name, bound := range most {
@@ -252,6 +270,19 @@ func limits(own Limits, class, most ClassLimits) EffectiveLimits {
 	// A burst window longer than the window bounds nothing that the window doesn't.
 	l.BurstWindowSec = min(l.BurstWindowSec, l.WindowSec)
 	return l
+}
+
+// passages is 0 where the default holds, so that it isn't written everywhere.
+func passages(own int32, class, most *int32) int32 {
+	switch {
+	case own != 0:
+		return own
+	case class != nil:
+		return *class
+	case most != nil && *most < DefaultPassages:
+		return *most
+	}
+	return 0
 }
 
 func bodyBytes(own, class, most *resource.Quantity) int64 {

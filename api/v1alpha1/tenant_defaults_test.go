@@ -186,3 +186,55 @@ func TestClassBytesAreHeldToTheTenantsBounds(t *testing.T) {
 		}
 	}
 }
+
+// Documents are searched in memory and read beside the server: their pods get more, where
+// nobody says how much.
+func TestDocumentsHaveMoreMemoryByDefault(t *testing.T) {
+	documents := v1alpha1.TenantSpec{Documents: &v1alpha1.Documents{Store: v1alpha1.DocumentsState}}
+	small := &corev1.ResourceRequirements{Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("300Mi")}}
+	own := documents
+	own.Runtime.Resources = small
+	most := corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("512Mi")}
+	for name, c := range map[string]struct {
+		spec  v1alpha1.TenantSpec
+		class *v1alpha1.TenantClassSpec
+		want  string
+	}{
+		"by default":                    {documents, nil, "768Mi"},
+		"with a class's bound":          {documents, &v1alpha1.TenantClassSpec{MaxResources: most}, "512Mi"},
+		"with resources of a class":     {documents, &v1alpha1.TenantClassSpec{Resources: small}, "300Mi"},
+		"with its own":                  {own, nil, "300Mi"},
+		"without documents, as ever":    {v1alpha1.TenantSpec{}, nil, "256Mi"},
+		"without documents but a bound": {v1alpha1.TenantSpec{}, &v1alpha1.TenantClassSpec{MaxResources: most}, "256Mi"},
+	} {
+		got := effective(c.spec, c.class).Resources.Limits[corev1.ResourceMemory]
+		if got.String() != c.want {
+			t.Errorf("%s: %s, want %s", name, got.String(), c.want)
+		}
+	}
+}
+
+func TestPassagesAreBoundedWhereSomebodyBoundsThem(t *testing.T) {
+	keeps := func(n int32) v1alpha1.TenantSpec {
+		return v1alpha1.TenantSpec{Documents: &v1alpha1.Documents{Store: v1alpha1.DocumentsState, MaxPassages: n}}
+	}
+	class := func(limit, most *int32) *v1alpha1.TenantClassSpec {
+		return &v1alpha1.TenantClassSpec{Limits: v1alpha1.ClassLimits{Passages: limit}, MaxLimits: v1alpha1.ClassLimits{Passages: most}}
+	}
+	for name, c := range map[string]struct {
+		spec  v1alpha1.TenantSpec
+		class *v1alpha1.TenantClassSpec
+		want  int32
+	}{
+		"nobody":                     {keeps(0), nil, 0},
+		"the tenant":                 {keeps(7), class(new(int32(5)), new(int32(9))), 7},
+		"the class":                  {keeps(0), class(new(int32(5)), new(int32(9))), 5},
+		"the class's most":           {keeps(0), class(nil, new(int32(9))), 9},
+		"a most above the default":   {keeps(0), class(nil, new(int32(900_000))), 0},
+		"a tenant without documents": {v1alpha1.TenantSpec{}, class(new(int32(5)), nil), 0},
+	} {
+		if got := effective(c.spec, c.class).Limits.Passages; got != c.want {
+			t.Errorf("%s: %d, want %d", name, got, c.want)
+		}
+	}
+}

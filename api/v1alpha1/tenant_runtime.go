@@ -88,7 +88,7 @@ type TenantStatus struct {
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 	// conditions: Ready sums up; Reconciling and Stalled say whether waiting helps;
 	// CredentialsReady, BindingsReady, WorkloadReady, RouteAccepted, ModelReady, BudgetOK,
-	// StatePersistent and StateStoreReachable say what.
+	// StatePersistent, StateStoreReachable, DocumentsReady and ToolsReady say what.
 	// +listType=map
 	// +listMapKey=type
 	// +optional
@@ -131,6 +131,25 @@ type TenantStatus struct {
 	// usage as the pods told it, about a minute old.
 	// +optional
 	Usage *UsageStatus `json:"usage,omitempty"`
+	// documents as the pods told of them, about a minute old.
+	// +optional
+	Documents *DocumentsStatus `json:"documents,omitempty"`
+}
+
+// DocumentsStatus is what the tenant can search.
+type DocumentsStatus struct {
+	// documents is how many there are.
+	// +optional
+	Documents int64 `json:"documents,omitempty"`
+	// passages is how many they were cut into.
+	// +optional
+	Passages int64 `json:"passages,omitempty"`
+	// openJobs is how many documents wait to be taken in.
+	// +optional
+	OpenJobs int64 `json:"openJobs,omitempty"`
+	// model that makes the vectors.
+	// +optional
+	Model string `json:"model,omitempty"`
 }
 
 // StateKind says whether the tenant's data outlives its pod.

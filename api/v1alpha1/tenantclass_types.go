@@ -42,6 +42,7 @@ type TenantClassList struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.limits) || !has(self.maxLimits) || !has(self.limits.dailyTokens) || !has(self.maxLimits.dailyTokens) || self.limits.dailyTokens <= self.maxLimits.dailyTokens",message="spec.limits.dailyTokens must not exceed spec.maxLimits.dailyTokens: every tenant that names none would be refused"
 // +kubebuilder:validation:XValidation:rule="!has(self.limits) || !has(self.maxLimits) || !has(self.limits.monthlyTokens) || !has(self.maxLimits.monthlyTokens) || self.limits.monthlyTokens <= self.maxLimits.monthlyTokens",message="spec.limits.monthlyTokens must not exceed spec.maxLimits.monthlyTokens: every tenant that names none would be refused"
 // +kubebuilder:validation:XValidation:rule="!has(self.limits) || !has(self.maxLimits) || !has(self.limits.bodyBytes) || !has(self.maxLimits.bodyBytes) || quantity(string(self.limits.bodyBytes)).compareTo(quantity(string(self.maxLimits.bodyBytes))) <= 0",message="spec.limits.bodyBytes must not exceed spec.maxLimits.bodyBytes: every tenant that names none would be refused"
+// +kubebuilder:validation:XValidation:rule="!has(self.limits) || !has(self.maxLimits) || !has(self.limits.passages) || !has(self.maxLimits.passages) || self.limits.passages <= self.maxLimits.passages",message="spec.limits.passages must not exceed spec.maxLimits.passages: every tenant that names none would be refused"
 type TenantClassSpec struct {
 	// default makes this the class of Tenants that name none. If several are, the
 	// oldest counts. Default: false.
@@ -67,7 +68,9 @@ type TenantClassSpec struct {
 	// +optional
 	PodPatch *runtime.RawExtension `json:"podPatch,omitempty"`
 	// resources of tenants that name none. Default: requests of 50m CPU and 64Mi
-	// memory and a limit of 256Mi memory.
+	// memory and a limit of 256Mi memory, or 768Mi with spec.documents. What a class
+	// names holds for tenants with documents too, and reading a PDF takes half of it, at
+	// least 320Mi.
 	// +kubebuilder:validation:XValidation:rule="!has(self.claims) || self.claims.size() == 0",message="spec.resources.claims must be empty: the tenant's pods claim no devices; remove it"
 	// +kubebuilder:validation:XValidation:rule="!has(self.requests) || ['cpu', 'memory', 'ephemeral-storage'].all(r, !(r in self.requests) || quantity(string(self.requests[r])).compareTo(quantity('0')) >= 0)",message="spec.resources.requests must not be negative"
 	// +kubebuilder:validation:XValidation:rule="!has(self.limits) || ['cpu', 'memory', 'ephemeral-storage'].all(r, !(r in self.limits) || quantity(string(self.limits[r])).compareTo(quantity('0')) > 0)",message="spec.resources.limits must be above 0"
@@ -94,6 +97,11 @@ type TenantClassSpec struct {
 	// models of the class.
 	// +optional
 	Models ClassModels `json:"models,omitempty"`
+	// allowPrivateTools lets tenants have tools with private: true, which reach services
+	// of the cluster and its networks. Default: false; without any class they may.
+	// +kubebuilder:default=false
+	// +optional
+	AllowPrivateTools bool `json:"allowPrivateTools,omitempty"`
 	// prices of models, for budgets in money. At most 256. Default: none, and such
 	// budgets count nothing.
 	// +kubebuilder:validation:MaxItems=256
@@ -143,6 +151,11 @@ type ClassLimits struct {
 	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self)) && quantity(string(self)).compareTo(quantity('1Ki')) >= 0 && quantity(string(self)).compareTo(quantity('64Mi')) <= 0",message="bodyBytes must be from 1Ki to 64Mi"
 	// +optional
 	BodyBytes *resource.Quantity `json:"bodyBytes,omitempty"`
+	// passages is how many passages of documents a tenant may keep. Default: none.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=2000000
+	// +optional
+	Passages *int32 `json:"passages,omitempty"`
 }
 
 // ClassModels are the models of a class.

@@ -23,6 +23,7 @@ var checks = []check{
 	hostsAreAllowed,
 	modelsAreAllowed,
 	limitsAreWithinClass,
+	toolsAreWithinClass,
 	replicasAreWithinClass,
 	resourcesAreWithinClass,
 }
@@ -135,6 +136,7 @@ func limitsAreWithinClass(o *observed) *verdict {
 		{"spec.limits.tokens.daily", have.DailyTokens, most.DailyTokens},
 		{"spec.limits.tokens.monthly", have.MonthlyTokens, most.MonthlyTokens},
 		{"spec.limits.bodyBytes", have.BodyBytes, bodyBytes},
+		{"spec.documents.maxPassages", int64(have.Passages), widen(most.Passages)},
 	}
 	for _, b := range bounds {
 		if b.most == nil || b.have <= *b.most {
@@ -151,6 +153,38 @@ func widen(n *int32) *int64 {
 		return nil
 	}
 	return new(int64(*n))
+}
+
+// toolsAreWithinClass asks only where there is a class: without one nothing is bounded.
+func toolsAreWithinClass(o *observed) *verdict {
+	if o.class == nil || o.class.Spec.AllowPrivateTools {
+		return nil
+	}
+	field := privateTool(o.tenant.Spec.Tools)
+	if field == "" {
+		return nil
+	}
+	return stall("", v1alpha1.ReasonToolNotAllowed, fmt.Sprintf(
+		"%s: class %q lets no tool reach private networks; remove it, or have spec.allowPrivateTools of the class set", field, o.class.Name))
+}
+
+// privateTool is the field of the first tool that reaches private networks; empty if none
+// does.
+func privateTool(tools *v1alpha1.Tools) string {
+	if tools == nil || !tools.Enabled {
+		return ""
+	}
+	for _, t := range tools.HTTP {
+		if t.Private {
+			return fmt.Sprintf("spec.tools.http[%s].private", t.Name)
+		}
+	}
+	for _, s := range tools.MCP {
+		if s.Private {
+			return fmt.Sprintf("spec.tools.mcp[%s].private", s.Name)
+		}
+	}
+	return ""
 }
 
 func replicasAreWithinClass(o *observed) *verdict {

@@ -186,6 +186,9 @@ func (r *Reconciler) conclude(o *observed, b *built, verdicts []*verdict) reconc
 	if suspect(t) {
 		after = min(after, pollSilent)
 	}
+	if b.toolsLack != nil {
+		after = min(after, b.toolsLack.after)
+	}
 	result := again(after)
 	if next := b.nextChange; !next.IsZero() {
 		// Not jittered backwards: a grace period is never cut short.

@@ -65,7 +65,7 @@ var _ = Describe("a class", func() {
 		w.ExpectNoWrites(ctx, t)
 		Expect(w.Client.Get(ctx, client.ObjectKey{Namespace: w.Namespace, Name: "tenant-acme-keys"}, &corev1.Secret{})).NotTo(Succeed())
 
-		class.Spec = v1alpha1.TenantClassSpec{}
+		class.Spec = v1alpha1.TenantClassSpec{AllowPrivateTools: true}
 		Expect(w.Client.Update(ctx, class)).To(Succeed())
 		w.ExpectReady(ctx, t)
 	},
@@ -82,6 +82,15 @@ var _ = Describe("a class", func() {
 			v1alpha1.ReasonLimitAboveClass, "spec.limits.tokens.daily comes to 11"),
 		Entry("bodies", v1alpha1.TenantClassSpec{MaxLimits: v1alpha1.ClassLimits{BodyBytes: new(quantity("2Ki"))}},
 			func(t *v1alpha1.Tenant) { t.Spec.Limits.BodyBytes = new(quantity("1Mi")) }, v1alpha1.ReasonLimitAboveClass, "spec.limits.bodyBytes"),
+		Entry("passages", v1alpha1.TenantClassSpec{MaxLimits: v1alpha1.ClassLimits{Passages: new(int32(10))}},
+			func(t *v1alpha1.Tenant) {
+				t.Spec.Documents = &v1alpha1.Documents{Store: v1alpha1.DocumentsState, MaxPassages: 11}
+			},
+			v1alpha1.ReasonLimitAboveClass, "spec.documents.maxPassages comes to 11"),
+		Entry("tools of private networks", v1alpha1.TenantClassSpec{}, func(t *v1alpha1.Tenant) {
+			withServer("stock", "")(t)
+			t.Spec.Tools.MCP[0].Private = true
+		}, v1alpha1.ReasonToolNotAllowed, "spec.tools.mcp[stock].private"),
 		Entry("models", v1alpha1.TenantClassSpec{Models: v1alpha1.ClassModels{Allowed: []string{"llama3.2"}}},
 			func(t *v1alpha1.Tenant) {
 				testenv.WithUpstream("http://x/v1", "")(t)

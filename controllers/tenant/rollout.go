@@ -21,7 +21,7 @@ func (r *Reconciler) inspect(ctx context.Context, o *observed, b *built) ([]*ver
 	t := o.tenant
 	var workload *verdict
 	if o.effective.Replicas == 0 {
-		clearRuntime(t, "the tenant has no pods")
+		clearRuntime(t, b.toolsLack, "the tenant has no pods")
 	} else {
 		pods, err := r.pods(ctx, t)
 		if err != nil {

@@ -57,10 +57,12 @@ func (r *Reconciler) askPods(ctx context.Context, o *observed, b *built, pods []
 		}
 	}
 	if newest == nil {
-		clearRuntime(o.tenant, "no pod has told yet")
+		clearRuntime(o.tenant, b.toolsLack, "no pod has told yet")
 	} else {
 		r.relate(o, newest.status)
 		relateStore(o, answers, newest)
+		relateDocuments(o.tenant, answers, newest)
+		relateTools(o.tenant, b.toolsLack, answers)
 	}
 	if len(late) == 0 {
 		if len(answers) < int(o.effective.Replicas) {
@@ -288,7 +290,9 @@ func unpriced(o *observed) string {
 }
 
 // clearRuntime says that what only pods can tell isn't known.
-func clearRuntime(t *v1alpha1.Tenant, why string) {
+func clearRuntime(t *v1alpha1.Tenant, toolsLack *verdict, why string) {
+	clearDocuments(t, why)
+	clearTools(t, toolsLack, why)
 	t.MarkUnknown(v1alpha1.ConditionModelReady, v1alpha1.ReasonNotTold, why)
 	t.MarkUnknown(v1alpha1.ConditionStateStoreReachable, v1alpha1.ReasonNotTold, why)
 	if t.Spec.Budget == nil {

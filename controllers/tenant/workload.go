@@ -33,6 +33,8 @@ type built struct {
 	generation int64
 	// volume says why the volume isn't what the spec asks for; nil if it is.
 	volume *verdict
+	// toolsLack says which secret of a tool is missing; nil if none is.
+	toolsLack *verdict
 }
 
 // applyChildren makes the Tenant's children what they should be.
@@ -88,6 +90,7 @@ func (r *Reconciler) applyChildren(ctx context.Context, o *observed, found crede
 		nextChange:  resources.NextChange(*in, document),
 		generation:  deploymentWritten(result),
 		volume:      volume,
+		toolsLack:   found.toolsLack,
 	}, nil, nil
 }
 

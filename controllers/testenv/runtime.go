@@ -103,12 +103,38 @@ func serve(secret *corev1.Secret) (*tenantconfig.Status, error) {
 			}
 		}
 	}
-	return &tenantconfig.Status{
+	status := &tenantconfig.Status{
 		ConfigDigest: tenantconfig.DigestOf(config),
 		Build:        "test",
 		Model:        tenantconfig.ModelStatus{ID: config.Models.Chat, State: "ok"},
 		Store:        tenantconfig.StoreStatus{Driver: config.State.Driver, OK: true},
-	}, nil
+		Tools:        unusable(config.Tools, secret.Data),
+	}
+	if config.Documents.Store != "" {
+		status.Index = tenantconfig.IndexStatus{Ready: true, Model: config.EmbeddingModel()}
+	}
+	return status, nil
+}
+
+// unusable are the tools whose secrets aren't there: they alone can't be used for it.
+func unusable(t tenantconfig.Tools, files map[string][]byte) []tenantconfig.ToolStatus {
+	var out []tenantconfig.ToolStatus
+	lacks := func(name, file string) {
+		if len(files[file]) == 0 {
+			out = append(out, tenantconfig.ToolStatus{Name: name, Reason: "NoSecret", Message: "its secret is missing"})
+		}
+	}
+	for _, tool := range t.HTTP {
+		for _, h := range tool.SecretHeaders {
+			lacks(tool.Name, h.ValueFile)
+		}
+	}
+	for _, s := range t.MCP {
+		if s.TokenFile != "" {
+			lacks(s.Name, s.TokenFile)
+		}
+	}
+	return out
 }
 
 // mounted is the Secret that the pod mounts.

@@ -51,6 +51,11 @@ func TestOnlyTheRestartPartRollsThePods(t *testing.T) {
 			})(in)
 			in.UpstreamToken = "x"
 		},
+		"tools, their secrets and speech": func(in *resources.Inputs) {
+			withTools(in)
+			in.Tenant.Spec.Speech = &v1alpha1.Speech{Provider: v1alpha1.SpeechLocal}
+			in.Tenant.Spec.Playground = true
+		},
 		"deletion": spec(func(s *v1alpha1.TenantSpec) { s.DeletionPolicy = v1alpha1.DeletionDelete }),
 		"volume size": spec(func(s *v1alpha1.TenantSpec) {
 			s.State = &v1alpha1.State{Embedded: &v1alpha1.EmbeddedState{Persistence: &v1alpha1.Persistence{Size: resource.MustParse("3Gi")}}}

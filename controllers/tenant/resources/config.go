@@ -71,7 +71,7 @@ func Config(in Inputs) (*tenantconfig.Config, error) {
 	if b, err := tenantconfig.Marshal(c); err == nil && len(b) > maxDocumentBytes {
 		broken = append(broken, tenantconfig.Violation{
 			Path:    "prompt",
-			Message: fmt.Sprintf("the document has %d bytes, at most %d fit into a Secret with what lies beside it; shorten the prompt and its variables", len(b), maxDocumentBytes),
+			Message: fmt.Sprintf("the document has %d bytes, at most %d fit into a Secret with what lies beside it; shorten the prompt and its variables, or the descriptions and parameters of tools", len(b), maxDocumentBytes),
 		})
 	}
 	if len(broken) > 0 {

@@ -5,6 +5,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
@@ -31,6 +32,9 @@ const (
 	configVolume = "config"
 	stateVolume  = "state"
 	tmpVolume    = "tmp"
+	cacheVolume  = "cache"
+	// cacheSize holds the PDF engine's compiled code, 21 MiB, twice.
+	cacheSize = "64Mi"
 )
 
 // deployment runs the tenant. What changes live isn't in it; what needs a restart is on
@@ -121,6 +125,10 @@ func podSpec(in Inputs) *corev1ac.PodSpecApplyConfiguration {
 		spec.WithVolumes(corev1ac.Volume().WithName(stateVolume).
 			WithPersistentVolumeClaim(corev1ac.PersistentVolumeClaimVolumeSource().WithClaimName(names.State)))
 	}
+	if in.Tenant.Spec.Documents != nil {
+		spec.WithVolumes(corev1ac.Volume().WithName(cacheVolume).
+			WithEmptyDir(corev1ac.EmptyDirVolumeSource().WithSizeLimit(resource.MustParse(cacheSize))))
+	}
 	for label, value := range runtime.NodeSelector {
 		spec.WithNodeSelector(map[string]string{label: string(value)})
 	}
@@ -134,7 +142,7 @@ func podSpec(in Inputs) *corev1ac.PodSpecApplyConfiguration {
 }
 
 func container(in Inputs) *corev1ac.ContainerApplyConfiguration {
-	return process(in, Container).
+	c := process(in, Container).
 		WithPorts(
 			corev1ac.ContainerPort().WithName(portName).WithProtocol(corev1.ProtocolTCP).WithContainerPort(tenantconfig.APIPort),
 			corev1ac.ContainerPort().WithName("metrics").WithProtocol(corev1.ProtocolTCP).WithContainerPort(tenantconfig.MetricsPort)).
@@ -143,6 +151,25 @@ func container(in Inputs) *corev1ac.ContainerApplyConfiguration {
 		WithLivenessProbe(probe("/healthz").WithPeriodSeconds(10).WithTimeoutSeconds(5).WithFailureThreshold(3)).
 		WithLifecycle(corev1ac.Lifecycle().
 			WithPreStop(corev1ac.LifecycleHandler().WithSleep(corev1ac.SleepAction().WithSeconds(preStopSeconds))))
+	if in.Tenant.Spec.Documents != nil {
+		c.WithVolumeMounts(corev1ac.VolumeMount().WithName(cacheVolume).WithMountPath(tenantconfig.CacheDir))
+		if n := readerMemory(in); n > 0 {
+			c.WithEnv(corev1ac.EnvVar().WithName(tenantconfig.EnvExtractMemory).WithValue(strconv.FormatInt(n, 10)))
+		}
+	}
+	return c
+}
+
+// maxReaderMemory is what reading a PDF needs at most, with room to spare.
+const maxReaderMemory = 512 << 20
+
+// readerMemory is what the process that reads files may take of the pod's memory, so that
+// a file can't have the server killed; 0 where nothing bounds the pod, or nothing is read.
+func readerMemory(in Inputs) int64 {
+	if in.Tenant.Spec.Documents == nil {
+		return 0
+	}
+	return min(in.Effective.Resources.Limits.Memory().Value()/2, maxReaderMemory)
 }
 
 // mover moves what lies on the volume to the server before the tenant is served from it.
@@ -168,8 +195,8 @@ func process(in Inputs, name string) *corev1ac.ContainerApplyConfiguration {
 	if mounts(in.Effective) {
 		c.WithVolumeMounts(corev1ac.VolumeMount().WithName(stateVolume).WithMountPath(tenantconfig.StateDir))
 	}
-	if limit := in.Effective.Resources.Limits.Memory().Value(); limit > 0 {
-		// The collector works harder before the kernel kills: nine tenths of the limit.
+	if limit := in.Effective.Resources.Limits.Memory().Value() - readerMemory(in); limit > 0 {
+		// The collector works harder before the kernel kills: nine tenths of what is left.
 		c.WithEnv(corev1ac.EnvVar().WithName("GOMEMLIMIT").WithValue(strconv.FormatInt(limit/10*9, 10)))
 	}
 	return c

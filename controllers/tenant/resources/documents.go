@@ -22,7 +22,7 @@ func documents(in Inputs) tenantconfig.Documents {
 		LinkHosts:         slices.Sorted(slices.Values(spec.LinkHosts)),
 		RerankModel:       spec.RerankModel,
 		VectorWeightMilli: milliOf(spec.VectorWeight),
-		MaxPassages:       int(spec.MaxPassages),
+		MaxPassages:       int(in.Effective.Limits.Passages),
 	}
 	if spec.Store == v1alpha1.DocumentsVectorize {
 		index, ok := vectorize(in)

@@ -37,6 +37,8 @@ var scenarios = map[string][]option{
 	"valkey":     {onValkey, spec(autoscaled)},
 	"postgres":   {onPostgres, spec(func(s *v1alpha1.TenantSpec) { s.Runtime.Replicas = new(int32(2)) })},
 	"moving":     {onValkey, func(in *resources.Inputs) { in.Tenant.Status.State = v1alpha1.StatePersistent }},
+	"documents":  {withDocuments},
+	"tools":      {spec(ephemeral), withTools},
 	"patched": {spec(ephemeral), podPatch(`{
 		"metadata": {"labels": {"team": "ai", "app.kubernetes.io/name": "mine"}},
 		"spec": {

@@ -22,6 +22,7 @@ const (
 	tokenCanary    = "c4nary-of-the-cloudflare-token-0123456789"
 	upstreamCanary = "c4nary-of-the-upstream-token-0123456789"
 	stateCanary    = "c4nary-of-a-state-server-0123456789"
+	toolCanary     = "c4nary-of-a-tool-0123456789"
 )
 
 var now = time.Date(2031, 2, 3, 4, 5, 6, 0, time.UTC)
@@ -200,6 +201,54 @@ func sharedIndex(in *resources.Inputs) {
 	in.Bindings[v1alpha1.RoleVectors].Status.Next = nil
 	for _, role := range []v1alpha1.BindingRole{v1alpha1.RoleGateway, v1alpha1.RoleOriginals, v1alpha1.RoleConfigExport} {
 		delete(in.Bindings, role)
+	}
+}
+
+// withDocuments keeps documents on the tenant's volume, with about everything there is.
+func withDocuments(in *resources.Inputs) {
+	s := &in.Tenant.Spec
+	s.Upstream = v1alpha1.Upstream{Type: v1alpha1.UpstreamOpenAI, BaseURL: "http://ollama.models:11434/v1"}
+	s.Models.Chat = "llama3.2"
+	limit := resource.MustParse("8Mi")
+	s.Documents = &v1alpha1.Documents{
+		Store: v1alpha1.DocumentsState, Embedding: &v1alpha1.Embedding{Model: "nomic-embed-text", Dimensions: 768},
+		Chunking:   &v1alpha1.Chunking{MaxChars: 800, Overlap: new(int32(0))},
+		FetchHosts: []string{"docs.example.com", "*.wiki.example.com"}, LinkHosts: []string{"help.example.com"},
+		MinScore: new(0.15), VectorWeight: new(0.7), MaxPassages: 50_000, UploadLimit: &limit,
+		Cache: &v1alpha1.SearchCache{TTL: &metav1.Duration{}, Similarity: new(0.97)},
+	}
+	s.Speech = &v1alpha1.Speech{Provider: v1alpha1.SpeechUpstream, Model: "tts-1", Voice: "alloy", Voices: []string{"nova", "alloy"}}
+	s.Playground = true
+	s.Prompt.TopP, s.Prompt.Stop, s.Prompt.ContextTokens, s.Prompt.Summarize = new(0.9), []string{"END"}, 32_768, true
+	s.Auth.Keys = []v1alpha1.APIKey{{Name: "reader", Scopes: []v1alpha1.Scope{"documents:read", "tools:none"}}}
+}
+
+// withTools has a tool of the world, one of the cluster and a server of each, with secrets.
+func withTools(in *resources.Inputs) {
+	bearer := func(name string) v1alpha1.SecretHeader {
+		return v1alpha1.SecretHeader{Name: "Authorization", Prefix: "Bearer ", SecretRef: v1alpha1.SecretKeyReference{Name: name, Key: "token"}}
+	}
+	in.Tenant.Spec.Tools = &v1alpha1.Tools{
+		Enabled: true, MaxSteps: 4, Allow: []v1alpha1.ToolPattern{"stock.*", "orders", "refund", "summarize"},
+		Deny: []v1alpha1.ToolPattern{"stock.delete"}, AfterUntrusted: []v1alpha1.ToolPattern{"orders"},
+		HTTP: []v1alpha1.HTTPTool{
+			{
+				Name: "orders", Description: "Looks up an order.", Method: "GET", URL: "https://orders.example.com:8443/v1/orders/{id}?lang={lang}",
+				Parameters: &runtime.RawExtension{Raw: []byte(`{"type":"object","required":["id"],"properties":{"id":{"type":"string"},"lang":{"type":"string"}}}`)},
+				Headers:    map[string]v1alpha1.HeaderValue{"X-Shop": "acme"}, SecretHeaders: []v1alpha1.SecretHeader{bearer("orders")},
+				Effect: v1alpha1.EffectRead, RedirectHosts: []string{"orders-eu.example.com"},
+				Timeout: &metav1.Duration{Duration: 5 * time.Second}, Retries: 2, Result: "/order",
+			},
+			{Name: "refund", Description: "Refunds an order.", Method: "POST", URL: "http://billing.shop-backend/refunds", Effect: v1alpha1.EffectWrite, Private: true},
+		},
+		MCP: []v1alpha1.MCPServer{
+			{Name: "crm", URL: "https://mcp.example.com/mcp", TokenSecretRef: &v1alpha1.SecretKeyReference{Name: "crm", Key: "token"}, Timeout: &metav1.Duration{Duration: 10 * time.Second}},
+			{Name: "stock", URL: "http://stock:8080/mcp", Private: true, Allow: []string{"delete", "count"}, ReadOnly: []string{"count"}},
+		},
+	}
+	in.ToolSecrets = map[string]string{}
+	for _, s := range resources.ToolSecrets(in.Tenant) {
+		in.ToolSecrets[s.File] = toolCanary
 	}
 }
 

@@ -92,14 +92,14 @@ func checkSecrets(t *rapid.T, o map[string]any) {
 			t.Fatalf("%s holds a key in clear", name)
 		}
 	}
-	for _, canary := range []string{keyCanary, statusCanary, upstreamCanary, tokenCanary, stateCanary} {
+	for _, canary := range []string{keyCanary, statusCanary, upstreamCanary, tokenCanary, stateCanary, toolCanary} {
 		if strings.Contains(plain, canary) || strings.Contains(plain, base64.StdEncoding.EncodeToString([]byte(canary))) {
 			t.Fatalf("%s %s holds a secret outside its data", o["kind"], name)
 		}
 	}
 	if document, ok := data[tenantconfig.DocumentFile]; ok {
 		b, _ := base64.StdEncoding.DecodeString(document.(string))
-		for _, canary := range []string{keyCanary, statusCanary, upstreamCanary, tokenCanary, stateCanary} {
+		for _, canary := range []string{keyCanary, statusCanary, upstreamCanary, tokenCanary, stateCanary, toolCanary} {
 			if strings.Contains(string(b), canary) {
 				t.Fatal("the document holds a secret")
 			}
@@ -134,7 +134,7 @@ func checkDeployment(t *rapid.T, o map[string]any, tenant string) {
 		}
 	}
 	for _, e := range template.Spec.Containers[0].Env {
-		if *e.Name != "GOMEMLIMIT" {
+		if *e.Name != "GOMEMLIMIT" && *e.Name != tenantconfig.EnvExtractMemory {
 			t.Fatalf("environment variable %s", *e.Name)
 		}
 	}

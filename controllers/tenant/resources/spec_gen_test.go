@@ -61,6 +61,8 @@ func genInputs(t *rapid.T) resources.Inputs {
 		genLimits(t, s)
 		genPods(t, in)
 		genShared(t, in)
+		genDocuments(t, in)
+		genTools(t, in)
 		in.Cluster = resources.Capabilities{HostUsers: rapid.Bool().Draw(t, "hostUsers"), GatewayAPI: rapid.Bool().Draw(t, "gatewayAPI")}
 	})
 }
@@ -196,13 +198,14 @@ func genLimits(t *rapid.T, s *v1alpha1.TenantSpec) {
 	s.Limits.Tokens.Daily = maybe(t, rapid.Int64Min(1), "daily")
 	s.Limits.Tokens.Monthly = maybe(t, rapid.Int64Min(1), "monthly")
 	s.Limits.MessageChars = rapid.Int32Range(0, 10_000).Draw(t, "messageChars")
-	quantities := func(all ...string) *rapid.Generator[resource.Quantity] {
-		return rapid.Map(rapid.SampledFrom(all), resource.MustParse)
-	}
 	s.Limits.BodyBytes = maybe(t, quantities("1Ki", "1Mi", "1500k", "64Mi"), "bodyBytes")
 	if usd := maybe(t, quantities("0.01", "12.50", "50", "1G", "33333333n"), "monthlyUSD"); usd != nil {
 		s.Budget = &v1alpha1.Budget{MonthlyUSD: *usd, OnExceeded: rapid.SampledFrom([]v1alpha1.BudgetAction{"", "Warn", "Throttle", "Block"}).Draw(t, "onExceeded")}
 	}
+}
+
+func quantities(all ...string) *rapid.Generator[resource.Quantity] {
+	return rapid.Map(rapid.SampledFrom(all), resource.MustParse)
 }
 
 func genPods(t *rapid.T, in *resources.Inputs) {
