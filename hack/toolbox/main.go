@@ -23,6 +23,8 @@ var forTests = []distro.Requirement{
 	{Package: "iproute2", File: "ip", Why: "makes the networks of tests"},
 	{Package: "postgresql", File: "/usr/lib/postgresql", Why: "is the server that shared state is tested against, started by the tests themselves"},
 	{Package: "redis-tools", File: "redis-check-rdb", Why: "is the Redis server under another name, and starts no service as redis-server would"},
+	{Package: "nodejs", File: "node", Why: "runs OpenAI's SDK for JavaScript against a tenant's API"},
+	{Package: "npm", File: "npm", Why: "installs that SDK, pinned by its digest"},
 }
 
 const usage = `usage: go run ./hack/toolbox COMMAND

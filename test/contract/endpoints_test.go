@@ -28,7 +28,8 @@ func TestEveryEndpointIsDocumented(t *testing.T) {
 	}
 }
 
-// endpointsOf finds the calls httpapi.Handle(door, http.MethodGet, "/path", …).
+// endpointsOf finds the calls httpapi.Handle(door, http.MethodGet, "/path", …), those of
+// HandleUpload, which look alike, and httpapi.HandleHTTP(door, "/path", …).
 func endpointsOf(t *testing.T, root string) []string {
 	t.Helper()
 	var found []string
@@ -38,7 +39,13 @@ func endpointsOf(t *testing.T, root string) []string {
 			return true
 		}
 		name, ok := call.Fun.(*ast.SelectorExpr)
-		if !ok || name.Sel.Name != "Handle" {
+		switch {
+		case ok && name.Sel.Name == "HandleHTTP":
+			if path := text(call.Args[1]); path != "" {
+				found = append(found, "DELETE "+path, "GET "+path, "POST "+path)
+			}
+			return true
+		case !ok || name.Sel.Name != "Handle" && name.Sel.Name != "HandleUpload":
 			return true
 		}
 		method, ok := call.Args[1].(*ast.SelectorExpr)
