@@ -41,7 +41,7 @@ func (f *Feature) ingest(ctx context.Context, c httpapi.Call, u *httpapi.Upload)
 	if err != nil {
 		return httpapi.Answer{}, err
 	}
-	done, err := f.take(ctx, c, m)
+	done, err := f.take(ctx, c, m, func(ask limits.Ask) (*limits.Admission, error) { return f.Gate.Admit(ctx, c, ask) })
 	if err != nil {
 		return httpapi.Answer{}, told(err)
 	}
@@ -52,12 +52,12 @@ func (f *Feature) ingest(ctx context.Context, c httpapi.Call, u *httpapi.Upload)
 	return httpapi.Answer{Status: status, Data: done}, nil
 }
 
-// take admits a document and takes it in, or queues it.
-func (f *Feature) take(ctx context.Context, c httpapi.Call, m *material) (ingested, error) {
+// take takes a document in, or queues it, once it is admitted.
+func (f *Feature) take(ctx context.Context, c httpapi.Call, m *material, admit func(limits.Ask) (*limits.Admission, error)) (ingested, error) {
 	var p *prepared
 	var wrong error
 	model := embeddingModel(c.Tenant.Config)
-	admission, err := f.Gate.Admit(ctx, c, limits.Ask{Models: models(model), Prompt: func(ctx context.Context) (int, error) {
+	admission, err := admit(limits.Ask{Models: models(model), Prompt: func(ctx context.Context) (int, error) {
 		// A document that can't be read was a request all the same: reading it was work.
 		if p, wrong = f.open(ctx, c.Tenant, m); wrong != nil || p == nil || model == "" {
 			return 0, nil

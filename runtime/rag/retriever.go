@@ -11,6 +11,7 @@ import (
 	"github.com/crispy-enigma/crispy-enigma/runtime/ai"
 	"github.com/crispy-enigma/crispy-enigma/runtime/guard"
 	"github.com/crispy-enigma/crispy-enigma/runtime/httpapi"
+	"github.com/crispy-enigma/crispy-enigma/runtime/limits"
 	"github.com/crispy-enigma/crispy-enigma/runtime/rag/textindex"
 	"github.com/crispy-enigma/crispy-enigma/runtime/turn"
 )
@@ -132,7 +133,7 @@ func cut(text string, chars int) string {
 	return string([]rune(text)[:chars])
 }
 
-// Ingest takes a text in for a tool, and counts as a request of its own. chunks is 0 and
+// Ingest takes a text in for a tool, within a request that was admitted. chunks is 0 and
 // job is set where it goes on behind the request.
 func (f *Feature) Ingest(ctx context.Context, c httpapi.Call, docID, title, source, text string, chunkSize int, metadata map[string]any) (chunks int, job string, err error) {
 	if err := mayWrite(c); err != nil {
@@ -146,6 +147,6 @@ func (f *Feature) Ingest(ctx context.Context, c httpapi.Call, docID, title, sour
 	if err != nil {
 		return 0, "", err
 	}
-	done, err := f.take(ctx, c, m)
+	done, err := f.take(ctx, c, m, func(ask limits.Ask) (*limits.Admission, error) { return f.Gate.Reserve(ctx, c.Tenant, ask) })
 	return done.Chunks, done.JobID, told(err)
 }
