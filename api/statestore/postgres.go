@@ -14,17 +14,23 @@ import (
 
 // PostgresVersion is the version of the schema that this binary makes. Schemas only grow:
 // a runtime works on its own version and on later ones.
-const PostgresVersion = 1
+const PostgresVersion = 2
 
 // postgresSteps[i] takes a database from version i to i+1. A step that was shipped never
 // changes.
-var postgresSteps = [PostgresVersion]string{schemaSQL}
+var postgresSteps = [PostgresVersion]string{schemaSQL, documentsSQL}
 
-//go:embed schema.sql
-var schemaSQL string
+var (
+	//go:embed schema.sql
+	schemaSQL string
+	//go:embed documents.sql
+	documentsSQL string
+)
 
 // postgresTables are all that hold rows of tenants.
-const postgresTables = "enigma.sessions, enigma.messages, enigma.windows, enigma.budgets, enigma.usage, enigma.audit, enigma.cache"
+const postgresTables = "enigma.sessions, enigma.messages, enigma.windows, enigma.budgets, enigma.usage, enigma.audit, enigma.cache, " +
+	"enigma.libraries, enigma.documents, enigma.removals, enigma.parts, enigma.passages, enigma.vectors, enigma.dropped, " +
+	"enigma.queues, enigma.jobs, enigma.payloads"
 
 // migrationLock is the advisory lock under which the schema is changed: "enigma".
 const migrationLock = 0x656e69676d61

@@ -124,6 +124,8 @@ func (d *database) login(ctx context.Context, id tenancy.ID, slot string) (strin
 	return url, nil
 }
 
+func allTables() string { return "enigma." + strings.Join(tables, ", enigma.") }
+
 func newID(t testing.TB, identity string) tenancy.ID {
 	t.Helper()
 	id, err := tenancy.NewID("acme", identity)
@@ -162,14 +164,18 @@ func open(t testing.TB, o postgres.Options) *postgres.Store {
 }
 
 // perTenant is all tenants' stores as one.
-func (d *database) perTenant(t testing.TB) storage.Store {
+func (d *database) perTenant(t testing.TB, change ...func(*postgres.Options)) storage.Store {
 	t.Helper()
 	s := storagetest.PerTenant(func(id tenancy.ID) (storage.Store, error) {
 		url, err := d.login(t.Context(), id, "a")
 		if err != nil {
 			return nil, err
 		}
-		return postgres.Open(t.Context(), postgres.Options{URL: url, MaxConns: d.maxConns, Timeout: patient})
+		o := postgres.Options{URL: url, MaxConns: d.maxConns, Timeout: patient}
+		for _, f := range change {
+			f(&o)
+		}
+		return postgres.Open(t.Context(), o)
 	})
 	t.Cleanup(func() {
 		if err := s.Close(context.Background()); err != nil {
@@ -196,26 +202,6 @@ func TestMain(m *testing.M) {
 // TestKeepsThePromises gives each check an empty database, one that a check before it has
 // done with if there is one.
 func TestKeepsThePromises(t *testing.T) {
-	server := servers.Postgres(t)
-	free := make(chan *database, 64)
-	storagetest.Run(t, func(t *testing.T) storage.Store {
-		var d *database
-		select {
-		case d = <-free:
-		default:
-			d = share(t, server)
-		}
-		t.Cleanup(func() {
-			super, err := pgx.Connect(context.Background(), server.Super(d.name))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = super.Close(context.Background()) }()
-			if err := run(context.Background(), super, "TRUNCATE enigma."+strings.Join(tables, ", enigma.")); err != nil {
-				t.Fatal(err)
-			}
-			free <- d
-		})
-		return d.perTenant(t)
-	})
+	e := newEmpties(t)
+	storagetest.Run(t, func(t *testing.T) storage.Store { return e.database(t).perTenant(t) })
 }

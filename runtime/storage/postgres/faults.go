@@ -43,7 +43,8 @@ var (
 	// returned, and the connection is dropped.
 	ErrForeignRow = errors.New("the store answered with another tenant's row")
 
-	errSchema = errors.New("schema enigma is not there or too old for this version: the operator makes it, or the login must own its database")
+	errUnreadable = errors.New("a row of the store can't be read")
+	errSchema     = errors.New("schema enigma is not there or too old for this version: the operator makes it, or the login must own its database")
 )
 
 // reasonOf says in one word why the store can't be used; "" if the store isn't why.
@@ -96,7 +97,9 @@ func reasonOfCode(code string) string {
 // ours tells errors that say nothing of the server.
 func ours(err error) bool {
 	for _, known := range []error{
-		ErrOtherTenant, ErrForeignRow, storage.ErrBadCursor,
+		ErrOtherTenant, ErrForeignRow, errUnreadable, storage.ErrBadCursor, storage.ErrBadRecord,
+		storage.ErrBadDocument, storage.ErrOldVersion, storage.ErrIncomplete,
+		storage.ErrBadJob, storage.ErrTooManyJobs, storage.ErrLeaseLost,
 	} {
 		if errors.Is(err, known) {
 			return true

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -35,6 +36,9 @@ type placed struct {
 // zero one being before all.
 var parts = []func(ctx context.Context, c *pgx.Conn, tag string, after *place) ([]placed, error){dumpSessions, dumpBudgets, dumpUsage, dumpAudit}
 
+// partDocuments comes after them.
+var partDocuments = len(parts)
+
 func (p portable) Dump(ctx context.Context, t tenancy.ID, from string, yield func(storage.Record, string) error) error {
 	if err := p.s.admit(ctx, t); err != nil {
 		return err
@@ -46,10 +50,13 @@ func (p portable) Dump(ctx context.Context, t tenancy.ID, from string, yield fun
 			return err
 		}
 		after = &place{}
-		if json.Unmarshal(b, after) != nil || after.Part < 0 || after.Part >= len(parts) {
+		if json.Unmarshal(b, after) != nil || after.Part < 0 || after.Part > partDocuments {
 			return storage.ErrBadCursor
 		}
 		part = after.Part
+	}
+	if part == partDocuments {
+		return p.dumpDocuments(ctx, t, after, yield)
 	}
 	for ; part < len(parts); part, after = part+1, nil {
 		for {
@@ -80,7 +87,28 @@ func (p portable) Dump(ctx context.Context, t tenancy.ID, from string, yield fun
 			after = &found[len(found)-1].place
 		}
 	}
-	return nil
+	return p.dumpDocuments(ctx, t, nil, yield)
+}
+
+// dumpDocuments is the last part, and reads by itself.
+func (p portable) dumpDocuments(ctx context.Context, t tenancy.ID, after *place, yield func(storage.Record, string) error) error {
+	var from []byte
+	if after != nil {
+		if len(after.Names) != 1 {
+			return storage.ErrBadCursor
+		}
+		from = after.Names[0]
+	}
+	return storage.DumpDocuments(ctx, documents(p), t, from, func(r storage.Record, next []byte) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		b, err := json.Marshal(place{Part: partDocuments, Names: [][]byte{next}})
+		if err != nil {
+			return fmt.Errorf("writing a position: %w", err)
+		}
+		return yield(r, storage.DumpPosition(t, b))
+	})
 }
 
 func dumpSessions(ctx context.Context, c *pgx.Conn, tag string, after *place) ([]placed, error) {
@@ -196,18 +224,30 @@ func (p portable) Load(ctx context.Context, t tenancy.ID, records []storage.Reco
 	if len(records) == 0 {
 		return nil
 	}
-	return p.s.doLong(ctx, t, repeats, func(ctx context.Context, c *pgx.Conn, tag string) error {
-		// A batch outside of a transaction is one.
-		batch := &pgx.Batch{}
-		for _, r := range records {
-			queue(batch, tag, r)
-		}
-		return c.SendBatch(ctx, batch).Close()
+	err := p.s.doLong(ctx, t, repeats, func(ctx context.Context, c *pgx.Conn, tag string) error {
+		// What is refused in the middle undoes what came before it.
+		return pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error {
+			batch := &pgx.Batch{}
+			for _, r := range records {
+				if err := p.queue(batch, tag, r); err != nil {
+					return err
+				}
+			}
+			return tx.SendBatch(ctx, batch).Close()
+		})
 	})
+	if errors.Is(err, storage.ErrBadDocument) {
+		return fmt.Errorf("%w: passages of one version have vectors of different lengths", storage.ErrBadRecord)
+	}
+	if err != nil {
+		return err
+	}
+	p.s.sweepSoon(t)
+	return nil
 }
 
 // queue adds what replaces one record.
-func queue(batch *pgx.Batch, tag string, r storage.Record) {
+func (p portable) queue(batch *pgx.Batch, tag string, r storage.Record) error {
 	switch {
 	case r.Session != nil:
 		s := r.Session
@@ -231,7 +271,16 @@ func queue(batch *pgx.Batch, tag string, r storage.Record) {
 			SELECT $1, $2, $3, $4, $5, $6, $7 WHERE NOT EXISTS (SELECT FROM enigma.audit WHERE tenant = $1 AND at = $2
 			AND caller = $3 AND tool = $4 AND params_hash = $5 AND outcome = $6 AND duration_ns = $7)`,
 			tag, a.At.UnixMilli(), []byte(a.Caller), []byte(a.Tool), []byte(a.ParamsHash), []byte(a.Outcome), int64(a.Duration))
+	case r.Passages != nil:
+		passages, err := r.Passages.Unpack()
+		if err != nil {
+			return err
+		}
+		return queueStage(batch, tag, r.Passages.Doc, -r.Passages.Version, p.s.now(), passages)
+	case r.Document != nil:
+		return queuePublish(batch, tag, *r.Document, -r.Document.Version, r.Document.Created)
 	}
+	return nil
 }
 
 func (p portable) Erase(ctx context.Context, t tenancy.ID) (int, error) {

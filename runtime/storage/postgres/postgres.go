@@ -39,7 +39,8 @@ type Options struct {
 	// encrypted and the server's name verified, whatever the URL says. Without it the
 	// URL's sslmode tells.
 	CA []byte
-	// MaxConns bounds the connections of this process. 0 is DefaultMaxConns.
+	// MaxConns bounds the connections of this process, but for the one over which it hears
+	// of documents that change. 0 is DefaultMaxConns.
 	MaxConns int
 	// Timeout bounds each call, ten times it each part of an expiry, a dump, a load or an
 	// erasure. It also is how soon calls work again after a network that swallowed them.
@@ -68,8 +69,12 @@ type Store struct {
 	reason    atomic.Pointer[string]
 	probing   atomic.Bool
 	unflushed atomic.Bool
-	closed    atomic.Bool
-	ended     chan struct{}
+	// sweeping is true while documents that were dropped are deleted; unswept once there is
+	// more of them.
+	sweeping, unswept atomic.Bool
+	ear               ear
+	closed            atomic.Bool
+	ended             chan struct{}
 }
 
 var _ storage.Store = (*Store)(nil)
@@ -197,9 +202,11 @@ func (s *Store) Cache() storage.Cache { return cache{s} }
 // Audit implements storage.Store.
 func (s *Store) Audit() storage.Audit { return audit{s} }
 
-func (s *Store) Documents() storage.Documents { return nil }
+// Documents implements storage.Store.
+func (s *Store) Documents() storage.Documents { return documents{s} }
 
-func (s *Store) Jobs() storage.Jobs { return nil }
+// Jobs implements storage.Store.
+func (s *Store) Jobs() storage.Jobs { return jobs{s} }
 
 // Portable implements storage.Store.
 func (s *Store) Portable() storage.Portable { return portable{s} }

@@ -75,7 +75,23 @@ func (s sessions) Expire(ctx context.Context, t tenancy.ID, before time.Time) (i
 			break
 		}
 	}
-	return removed, nil
+	return removed, s.pruneDocuments(ctx, t, now)
+}
+
+// pruneDocuments also ends the sweep that a crash cut off.
+func (s sessions) pruneDocuments(ctx context.Context, t tenancy.ID, now time.Time) error {
+	for range pruneRounds {
+		n, err := s.batch(ctx, t, `SELECT enigma.prune_documents($1, $2, $3, $4, $5)`, now.Add(-stagedFor).UnixMilli(),
+			now.Add(-storage.TombstonesKept).UnixMilli(), now.Add(-storage.JobsKept).UnixMilli(), pruneAtOnce)
+		if err != nil {
+			return err
+		}
+		if n < pruneAtOnce {
+			break
+		}
+	}
+	s.s.sweepSoon(t)
+	return nil
 }
 
 // batch runs a function that tells how many rows it removed. Tried again, it tells of what
