@@ -35,10 +35,14 @@ func (g *Gate) reserve(ctx context.Context, p *plan, ask Ask, now time.Time) (*A
 		money = max(money, c)
 	}
 	amounts := []int64{tokensDay: tokens, tokensMonth: tokens, moneyMonth: money}
+	if tokens == 0 && money == 0 {
+		// Nothing is set aside, so there is nothing that must be durable first.
+		return &Admission{gate: g, plan: p, reservation: unreserved(p)}, nil
+	}
 	res, err := g.budgets.Reserve(ctx, p.tenant.ID, p.limits, amounts)
 	if g.opts.Apart && p.spendsUnbounded && errors.Is(err, storage.ErrUnavailable) {
 		// There is nothing to overdraw: what is used is counted when it is settled.
-		res, err = storage.Reservation{Limits: p.limits, Amounts: make([]int64, len(p.limits))}, nil
+		res, err = unreserved(p), nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reserving in the budgets: %w", err)
@@ -47,6 +51,11 @@ func (g *Gate) reserve(ctx context.Context, p *plan, ask Ask, now time.Time) (*A
 		return nil, budgetExceeded(p, amounts, res.Refused, now)
 	}
 	return &Admission{gate: g, plan: p, reservation: res}, nil
+}
+
+// unreserved is a reservation of nothing: what is used is counted when it is settled.
+func unreserved(p *plan) storage.Reservation {
+	return storage.Reservation{Limits: p.limits, Amounts: make([]int64, len(p.limits))}
 }
 
 // budgetExceeded tells which budget has no room, and when it will have: never, if the

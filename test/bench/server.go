@@ -22,6 +22,8 @@ var (
 type state struct {
 	tenantconfig.State
 	url string
+	// tools are on: off, so that no chat is sent them, where chats are measured.
+	tools bool
 }
 
 func onDisk(dir string) state {
@@ -29,7 +31,7 @@ func onDisk(dir string) state {
 }
 
 func onServer(driver, url string) state {
-	return state{tenantconfig.State{Driver: driver, Server: tenantconfig.StateServer{URLFile: "state-url"}}, url}
+	return state{State: tenantconfig.State{Driver: driver, Server: tenantconfig.StateServer{URLFile: "state-url"}}, url: url}
 }
 
 // serve starts a runtime and waits for its first answer; it returns how long that

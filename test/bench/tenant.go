@@ -47,6 +47,7 @@ func writeConfig(dir, upstream string, state state) error {
 		},
 		Budget:   tenantconfig.Budget{MonthlyMicroUSD: 1 << 50, OnExceeded: tenantconfig.BudgetBlock},
 		Sessions: tenantconfig.Sessions{RetentionDays: 30, MaxMessages: 1000},
+		Tools:    tenantconfig.Tools{Enabled: state.tools},
 	})
 	if err != nil {
 		return err
