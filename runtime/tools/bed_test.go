@@ -273,3 +273,18 @@ func within(t testing.TB, what string, is func() bool) {
 		}
 	}
 }
+
+// promptly does something until it has once taken no longer than bound, at most ten
+// times, and gives the shortest time: a machine that is busy delays anything now and
+// then, code that is too slow is so every time.
+func promptly(bound time.Duration, do func()) time.Duration {
+	best := time.Duration(1<<63 - 1)
+	for range 10 {
+		began := time.Now()
+		do()
+		if best = min(best, time.Since(began)); best <= bound {
+			break
+		}
+	}
+	return best
+}

@@ -171,9 +171,8 @@ func TestExecutionMetricsOfABusyWeek(t *testing.T) {
 		}
 	}
 	first := b.executions("7d")
-	began := time.Now()
-	second := b.executions("7d")
-	took := time.Since(began)
+	var second metricsPage
+	took := promptly(50*time.Millisecond, func() { second = b.executions("7d") })
 	if first.Total.Executions != want || second.Total.Executions != want || took > 50*time.Millisecond {
 		t.Errorf("%d and %d runs, want %d; took %v", first.Total.Executions, second.Total.Executions, want, took)
 	}

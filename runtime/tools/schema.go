@@ -25,7 +25,7 @@ const (
 	// maxSteps is how many times parts of a schema are applied in one validation. A large
 	// honest one needs thousands; a schema that branches at every level needs 2 to the
 	// power of its depth, and would hold a core for hours.
-	maxSteps = 200_000
+	maxSteps = 100_000
 	// maxDetails bounds what one refusal tells.
 	maxDetails = 20
 )

@@ -123,7 +123,7 @@ func TestCostlySchemas(t *testing.T) {
 			if wrong := s.Check(tc.costly); len(wrong) == 0 {
 				t.Error("accepted")
 			}
-			if took := time.Since(began); took > 5*time.Second {
+			if took := time.Since(began); took > 30*time.Second {
 				t.Errorf("took %v", took)
 			}
 			if tc.cheap != "" {
