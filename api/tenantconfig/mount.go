@@ -24,9 +24,8 @@ const (
 	ToolSecretPrefix = "tool-"
 	// StateDir is where the volume of the embedded store is mounted.
 	StateDir = "/var/lib/crispy-enigma"
-	// CacheDir is where a pod with documents may keep what it can make anew, such as the
-	// PDF engine's compiled code. It is empty in a new pod, and isn't there without
-	// documents.
+	// CacheDir is where a pod with documents and no StateDir may keep what it can make
+	// anew, such as the PDF engine's compiled code. It is empty in a new pod.
 	CacheDir = "/var/cache/crispy-enigma"
 	// EnvDir names the environment variable that replaces Dir.
 	EnvDir = "ENIGMA_CONFIG_DIR"

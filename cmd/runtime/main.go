@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/crispy-enigma/crispy-enigma/api/tenantconfig"
 	"github.com/crispy-enigma/crispy-enigma/cmd/internal/memory"
 	"github.com/crispy-enigma/crispy-enigma/runtime/server"
 	"github.com/crispy-enigma/crispy-enigma/runtime/telemetry"
@@ -72,12 +73,18 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		complain(stderr, *dir, err)
 		return 2
 	}
+	readerMemory, err := extractMemory(os.Getenv(tenantconfig.EnvExtractMemory))
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return 2
+	}
 	memory.Limit()
 	memory.Pace()
 	logger := telemetry.NewLogger(stderr, lv)
 	srv, err := server.New(ctx, server.Options{
 		Tenant: tenant, Dir: *dir, APIAddress: *api, MetricsAddress: *metrics,
 		LameDuck: cmp.Or(*lameDuck, -time.Nanosecond), Build: version, Logger: logger,
+		ExtractMemory: readerMemory, CacheDir: cacheDir(tenantconfig.CacheDir),
 	})
 	if err == nil {
 		err = srv.Run(ctx)

@@ -193,7 +193,7 @@ var _ = Describe("a Tenant's documents", func() {
 		w.ExpectReady(ctx, t)
 	})
 
-	It("come with memory and a cache, by one roll of the pods", func(ctx SpecContext) {
+	It("come with memory, by one roll of the pods", func(ctx SpecContext) {
 		w := newWorld(ctx)
 		t := w.ExpectCreated(ctx, "acme")
 		w.ExpectReady(ctx, t)

@@ -20,9 +20,9 @@ import (
 // openDocuments makes the feature of documents. The account is opened after it, and asked
 // when it is needed.
 func (s *Server) openDocuments(turns rag.Turns, recorder *telemetry.Recorder, estimator *ai.Estimator) *rag.Feature {
-	limits := extract.Limits{Command: s.opts.Extract}
+	limits := extract.Limits{Command: s.opts.Extract, Memory: s.opts.ExtractMemory, CacheDir: s.opts.CacheDir}
 	if dir := s.opts.Tenant.Config.State.Path; dir != "" {
-		// The root file system may be read only.
+		// The root file system may be read only, and what is kept here outlives the pod.
 		limits.CacheDir = filepath.Join(dir, "extract-cache")
 	}
 	f := rag.New(rag.Needs{

@@ -48,6 +48,12 @@ type Options struct {
 	// Extract is the program that reads PDF and DOCX, see extract.Limits; nil is this one's
 	// own command.
 	Extract []string
+	// ExtractMemory is the most memory, in bytes, that reading one file may take; 0 is the
+	// default of extract.Limits.
+	ExtractMemory int64
+	// CacheDir is for what can be made anew where the tenant has no directory of its own;
+	// empty for none.
+	CacheDir string
 	// AllowLoopback lets documents be fetched from, and tools be called on, this machine:
 	// for tests and a developer's own machine.
 	AllowLoopback bool

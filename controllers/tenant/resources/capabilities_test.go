@@ -87,13 +87,24 @@ func TestMemoryIsSharedBetweenServerAndReader(t *testing.T) {
 }
 
 // The root of the file system is read-only, and compiled code is to be kept somewhere.
-func TestOnlyDocumentsHaveACache(t *testing.T) {
-	for documents, in := range map[bool]resources.Inputs{false: inputs(), true: inputs(spec(stateDocuments))} {
+func TestDocumentsWithoutAVolumeHaveACache(t *testing.T) {
+	for name, c := range map[string]struct {
+		want    bool
+		options []option
+	}{
+		"a volume":                {false, nil},
+		"a volume, and documents": {false, []option{spec(stateDocuments)}},
+		"memory":                  {false, []option{spec(ephemeral)}},
+		"memory, and documents":   {true, []option{spec(ephemeral), spec(stateDocuments)}},
+		"a server":                {false, []option{onValkey}},
+		"a server, and documents": {true, []option{onValkey, spec(stateDocuments)}},
+	} {
+		in := inputs(c.options...)
 		pod := mustJSON(t, at(child(t, in, "Deployment"), "spec", "template", "spec"))
 		volume := strings.Contains(pod, `{"emptyDir":{"sizeLimit":"64Mi"},"name":"cache"}`)
 		mount := strings.Contains(pod, `{"mountPath":"/var/cache/crispy-enigma","name":"cache"}`)
-		if volume != documents || mount != documents {
-			t.Errorf("documents %v: volume %v, mount %v", documents, volume, mount)
+		if volume != c.want || mount != c.want {
+			t.Errorf("%s: volume %v, mount %v, want %v", name, volume, mount, c.want)
 		}
 	}
 }

@@ -125,7 +125,7 @@ func podSpec(in Inputs) *corev1ac.PodSpecApplyConfiguration {
 		spec.WithVolumes(corev1ac.Volume().WithName(stateVolume).
 			WithPersistentVolumeClaim(corev1ac.PersistentVolumeClaimVolumeSource().WithClaimName(names.State)))
 	}
-	if in.Tenant.Spec.Documents != nil {
+	if cached(in) {
 		spec.WithVolumes(corev1ac.Volume().WithName(cacheVolume).
 			WithEmptyDir(corev1ac.EmptyDirVolumeSource().WithSizeLimit(resource.MustParse(cacheSize))))
 	}
@@ -151,14 +151,18 @@ func container(in Inputs) *corev1ac.ContainerApplyConfiguration {
 		WithLivenessProbe(probe("/healthz").WithPeriodSeconds(10).WithTimeoutSeconds(5).WithFailureThreshold(3)).
 		WithLifecycle(corev1ac.Lifecycle().
 			WithPreStop(corev1ac.LifecycleHandler().WithSleep(corev1ac.SleepAction().WithSeconds(preStopSeconds))))
-	if in.Tenant.Spec.Documents != nil {
+	if cached(in) {
 		c.WithVolumeMounts(corev1ac.VolumeMount().WithName(cacheVolume).WithMountPath(tenantconfig.CacheDir))
-		if n := readerMemory(in); n > 0 {
-			c.WithEnv(corev1ac.EnvVar().WithName(tenantconfig.EnvExtractMemory).WithValue(strconv.FormatInt(n, 10)))
-		}
+	}
+	if n := readerMemory(in); n > 0 {
+		c.WithEnv(corev1ac.EnvVar().WithName(tenantconfig.EnvExtractMemory).WithValue(strconv.FormatInt(n, 10)))
 	}
 	return c
 }
+
+// cached tells whether the pod needs a volume for what can be made anew: documents are
+// read, and there is none of the state's, where it outlives the pod.
+func cached(in Inputs) bool { return in.Tenant.Spec.Documents != nil && !mounts(in.Effective) }
 
 // maxReaderMemory is what reading a PDF needs at most, with room to spare.
 const maxReaderMemory = 512 << 20
