@@ -81,6 +81,8 @@ type setup struct {
 	idle  bool
 	store *memory.Store
 	up    []aifake.Answer
+	// reranker is the upstream's.
+	reranker ai.Reranker
 }
 
 func newBed(t *testing.T, s setup) *bed {
@@ -102,7 +104,7 @@ func newBed(t *testing.T, s setup) *bed {
 	logger := slog.New(slog.DiscardHandler)
 	gate := limits.New(b.store.Windows(), b.store.Budgets(), limits.Options{Logger: logger})
 	recorder := telemetry.NewRecorder(b.store.Usage(), telemetry.NewMetrics("test"), logger, nil)
-	models := upstream{driver, b.embedder}
+	models := upstream{driver, b.embedder, s.reranker}
 	estimator := &ai.Estimator{}
 	n := rag.Needs{
 		Documents: b.store.Documents(), Jobs: b.store.Jobs(), Cache: b.store.Cache(), Extractor: extract.New(extract.Limits{CacheDir: cacheDir}),
@@ -174,11 +176,12 @@ func withModel(c *tenantconfig.Config) { c.Documents.Embedding.Model = "embed" }
 type upstream struct {
 	chatter  ai.Chatter
 	embedder *embedder
+	reranker ai.Reranker
 }
 
 func (u upstream) Chatter(*tenancy.Tenant) ai.Chatter   { return u.chatter }
 func (u upstream) Embedder(*tenancy.Tenant) ai.Embedder { return u.embedder }
-func (u upstream) Reranker(*tenancy.Tenant) ai.Reranker { return nil }
+func (u upstream) Reranker(*tenancy.Tenant) ai.Reranker { return u.reranker }
 
 // embedder is a model whose vectors are counts of hashed terms: texts that share words are
 // near. It refuses what a real one refuses.

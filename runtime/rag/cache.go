@@ -82,10 +82,10 @@ func (f *Feature) kept(ctx context.Context, s *searching) (r result, hit bool, e
 	if err != nil {
 		return r, false, fmt.Errorf("reading the cache: %w", err)
 	}
-	if !there || json.Unmarshal(value, &r) != nil {
-		return result{}, false, nil
+	if there && json.Unmarshal(value, &r) == nil {
+		return r, true, nil
 	}
-	return r, true, nil
+	return result{}, false, nil
 }
 
 // remember keeps an answer, unless there was none: the next document may have it.

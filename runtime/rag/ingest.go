@@ -59,10 +59,10 @@ func (f *Feature) take(ctx context.Context, c httpapi.Call, m *material, admit f
 	model := embeddingModel(c.Tenant.Config)
 	admission, err := admit(limits.Ask{Models: models(model), Prompt: func(ctx context.Context) (int, error) {
 		// A document that can't be read was a request all the same: reading it was work.
-		if p, wrong = f.open(ctx, c.Tenant, m); wrong != nil || p == nil || model == "" {
-			return 0, nil
+		if p, wrong = f.open(ctx, c.Tenant, m); wrong == nil && p != nil && model != "" {
+			return f.tokens(model, p), nil
 		}
-		return f.tokens(model, p), nil
+		return 0, nil
 	}})
 	if err != nil {
 		return ingested{}, err

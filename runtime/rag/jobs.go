@@ -96,6 +96,11 @@ func (f *Feature) queue(ctx context.Context, c httpapi.Call, m *material) (inges
 	if err != nil {
 		return ingested{}, fmt.Errorf("writing a job: %w", err)
 	}
+	if len(payload) > storage.MaxPayload {
+		return ingested{}, &httpapi.Error{
+			Status: http.StatusRequestEntityTooLarge, Code: "payload_too_large", Message: "the document is too large to wait for its turn; split it",
+		}
+	}
 	id, err := f.add(ctx, c, kindIngest, note{DocID: m.DocID, Version: v}, payload)
 	if err != nil {
 		return ingested{}, err
