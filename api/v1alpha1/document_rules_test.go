@@ -59,6 +59,7 @@ var toolRules = []rule{
 	{tool("timeout: 2m"), tool("timeout: 3m"), "spec.tools.http[0].timeout", "spec.tools.http[].timeout must be from 1s to 2m"},
 	{tool("result: /data"), tool("result: data"), "spec.tools.http[0].result", "spec.tools.http[].result must be a JSON Pointer such as /data/items"},
 	{toolServer("name: crm, url: 'https://crm.example/mcp', tokenSecretRef: {name: crm}, allow: [find], readOnly: [find]"), toolServer("name: 'c r m', url: 'https://crm.example/mcp'"), "spec.tools.mcp[0].name", "spec.tools.mcp[].name must be letters, digits, '_' and '-', at most 32"},
+	{toolServer("name: summarize-it, url: 'https://crm.example/mcp'"), toolServer("name: summarize, url: 'https://crm.example/mcp'"), "spec.tools.mcp[0].name", "and not the name of a built-in tool"},
 	{toolServer("name: crm, url: 'https://crm.example/mcp'"), toolServer("name: crm, url: 'https://crm.example/{x}'"), "spec.tools.mcp[0].url", "spec.tools.mcp[].url must be an http or https address without user name or fragment"},
 	{toolServer("name: crm, url: 'https://crm.example/mcp', timeout: 1s"), toolServer("name: crm, url: 'https://crm.example/mcp', timeout: 0s"), "spec.tools.mcp[0].timeout", "spec.tools.mcp[].timeout must be from 1s to 2m"},
 }

@@ -111,8 +111,9 @@ type HTTPTool struct {
 	// effect is read (it looks something up) or write (it changes something, or tells
 	// somebody something).
 	Effect ToolEffect `json:"effect"`
-	// private allows addresses of private networks, such as Services of the cluster. The
-	// pod's own and those of the cloud's metadata are never reached. Default: false.
+	// private allows addresses of private networks, such as Services of the cluster, where
+	// the tenant's class has allowPrivateTools. The pod's own and those of the cloud's
+	// metadata are never reached. Default: false.
 	// +kubebuilder:default=false
 	// +optional
 	Private bool `json:"private,omitempty"`
@@ -166,7 +167,7 @@ type SecretHeader struct {
 type MCPServer struct {
 	// name begins the names of its tools: letters, digits, '_' and '-', at most 32.
 	// +kubebuilder:validation:MaxLength=32
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-zA-Z0-9_-]{1,32}$')",message="spec.tools.mcp[].name must be letters, digits, '_' and '-', at most 32"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-zA-Z0-9_-]{1,32}$') && !(self in ['summarize', 'extract_entities', 'classify_intent', 'tag_chunk_docs', 'ingest_docs', 'search_docs'])",message="spec.tools.mcp[].name must be letters, digits, '_' and '-', at most 32, and not the name of a built-in tool"
 	Name string `json:"name"`
 	// url of its endpoint, for example "https://mcp.example.com/mcp".
 	// +kubebuilder:validation:MaxLength=2048
@@ -190,8 +191,8 @@ type MCPServer struct {
 	// +listType=set
 	// +optional
 	ReadOnly []string `json:"readOnly,omitempty"`
-	// private allows addresses of private networks, such as Services of the cluster.
-	// Default: false.
+	// private allows addresses of private networks, such as Services of the cluster, where
+	// the tenant's class has allowPrivateTools. Default: false.
 	// +kubebuilder:default=false
 	// +optional
 	Private bool `json:"private,omitempty"`
