@@ -141,8 +141,12 @@ func (f *Feature) hits(ctx context.Context, t *tenancy.Tenant, x *index.Index, q
 // or no longer: the index drops them.
 func (f *Feature) dense(ctx context.Context, t *tenancy.Tenant, q query, vector []float32) ([]index.DenseHit, error) {
 	dense := []index.DenseHit{}
-	if vector == nil {
-		return dense, nil
+	switch {
+	case vector != nil:
+	case q.mode == modeVector:
+		return nil, noEmbedder()
+	default:
+		return dense, nil // by words, until there is a model
 	}
 	var filter []storage.Condition
 	for _, c := range q.filter {

@@ -233,6 +233,28 @@ func TestModesAndFilters(t *testing.T) {
 	}
 }
 
+func TestVectorsThatArentThereAreMissed(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, setup{})
+	b.must("birds", herons)
+	if a := b.post("/search", fields{"query": "herons", "mode": "vector"}); a.Status != 409 || a.Error.Code != "vectors_not_ready" {
+		t.Errorf("too few passages to learn from: %d %s", a.Status, a.text)
+	}
+	for i := range 210 {
+		b.must(fmt.Sprint("d", i), fmt.Sprintf("Word%d and word%d, with herons and reeds of kind%d.", i%20, i%7, i%5))
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for b.post("/search", fields{"query": "herons", "mode": "vector", "answer": false}).Status != 200 {
+		if time.Now().After(deadline) {
+			t.Fatal("no vectors are learnt")
+		}
+		time.Sleep(10 * time.Millisecond) // another goroutine's work, in its own time
+	}
+	if f := b.passages("word3 kind2", fields{"mode": "vector"}); len(f.Sources) == 0 {
+		t.Error("learnt vectors find nothing")
+	}
+}
+
 func TestNeighboursBecomeOneSource(t *testing.T) {
 	t.Parallel()
 	b := newBed(t, setup{})
