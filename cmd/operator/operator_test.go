@@ -92,6 +92,32 @@ func TestRenderWritesWhatTheRuntimeReads(t *testing.T) {
 	}
 }
 
+// A tool that lacks its secret is rendered with the rest, and told of.
+func TestRenderTellsOfAToolsMissingSecret(t *testing.T) {
+	manifest := minimal + "spec: {tools: {enabled: true, mcp: [{name: crm, url: 'https://crm.example/mcp', tokenSecretRef: {name: s}}]}}\n"
+	dir := t.TempDir()
+	_, notes, err := call(t, "render", "-f", file(t, manifest), "-o", dir, "--keys-file", filepath.Join(dir, "keys.json"))
+	if err != nil || !strings.Contains(notes, `a tool can't be used: spec.tools.mcp[crm].tokenSecretRef: Secret "s" doesn't exist`) {
+		t.Errorf("%v; %s", err, notes)
+	}
+	secret := "---\napiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {token: c4nary-of-the-crm}\n"
+	_, notes, err = call(t, "render", "-f", file(t, manifest+secret), "-o", dir, "--keys-file", filepath.Join(dir, "keys.json"))
+	if err != nil || strings.Contains(notes, "tool") || strings.Contains(notes, "c4nary") {
+		t.Error("a tool that has its secret is complained of")
+	}
+	b, err := os.ReadFile(filepath.Join(dir, tenantconfig.DocumentFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := tenantconfig.Parse(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if token, err := os.ReadFile(filepath.Join(dir, c.Tools.MCP[0].TokenFile)); err != nil || string(token) != "c4nary-of-the-crm" {
+		t.Errorf("the server's token is %d bytes, %v", len(token), err)
+	}
+}
+
 func TestRenderSaysWhatIsWrong(t *testing.T) {
 	for name, c := range map[string]struct {
 		manifest string

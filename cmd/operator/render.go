@@ -84,6 +84,11 @@ func render(ctx context.Context, args []string, out, notes io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("rendering Tenant %s/%s: %w", t.Namespace, t.Name, err)
 	}
+	if rendered.Lacks != "" {
+		if _, err := fmt.Fprintf(notes, "a tool can't be used: %s\n", rendered.Lacks); err != nil {
+			return err
+		}
+	}
 	if f.out == "" {
 		_, err := fmt.Fprintln(out, string(rendered.Files[tenantconfig.DocumentFile]))
 		return err

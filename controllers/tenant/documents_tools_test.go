@@ -193,6 +193,33 @@ var _ = Describe("a Tenant's documents", func() {
 		w.ExpectReady(ctx, t)
 	})
 
+	It("aren't ready while one of several pods can't find them", func() {
+		pod := func(edit func(*tenantconfig.Status)) *tenantconfig.Status {
+			s := &tenantconfig.Status{Store: tenantconfig.StoreStatus{OK: true}, Index: tenantconfig.IndexStatus{Ready: true, Documents: 3, Model: "m"}}
+			if edit != nil {
+				edit(s)
+			}
+			return s
+		}
+		loading := pod(func(s *tenantconfig.Status) { s.Index.Ready = false })
+		away := pod(func(s *tenantconfig.Status) { s.Store.OK = false })
+		t := testenv.NewTenant("shop", "acme", withStateDocuments)
+		for _, c := range []struct {
+			pods []*tenantconfig.Status
+			want string
+		}{
+			{[]*tenantconfig.Status{pod(nil), pod(nil)}, v1alpha1.ReasonDocumentsFound},
+			{[]*tenantconfig.Status{pod(nil), nil}, v1alpha1.ReasonDocumentsFound},
+			{[]*tenantconfig.Status{pod(nil), nil, loading}, v1alpha1.ReasonIndexLoading},
+			{[]*tenantconfig.Status{loading, away}, v1alpha1.ReasonDocumentsFailing},
+			{[]*tenantconfig.Status{away, loading}, v1alpha1.ReasonDocumentsFailing},
+		} {
+			tenant.DocumentsOf(t, c.pods...)
+			Expect(t.Condition(v1alpha1.ConditionDocumentsReady).Reason).To(Equal(c.want))
+		}
+		Expect(t.Status.Documents.Documents).To(Equal(int64(3)))
+	})
+
 	It("come with memory, by one roll of the pods", func(ctx SpecContext) {
 		w := newWorld(ctx)
 		t := w.ExpectCreated(ctx, "acme")

@@ -1,5 +1,10 @@
 package tenant
 
+import (
+	"github.com/crispy-enigma/crispy-enigma/api/tenantconfig"
+	"github.com/crispy-enigma/crispy-enigma/api/v1alpha1"
+)
+
 // What tests need of the inside.
 var (
 	AccountMatters = matters(accountMatters)
@@ -21,3 +26,16 @@ func (v *verdict) Reason() string {
 
 // Message of a verdict.
 func (v *verdict) Message() string { return v.message }
+
+// DocumentsOf writes what pods tell of documents, the first being the newest; nil is one
+// that doesn't answer.
+func DocumentsOf(t *v1alpha1.Tenant, pods ...*tenantconfig.Status) {
+	answers := make([]told, len(pods))
+	for i, status := range pods {
+		answers[i].status = status
+		if status == nil {
+			answers[i].err = ErrUnauthorized
+		}
+	}
+	relateDocuments(t, answers, &answers[0])
+}

@@ -38,6 +38,9 @@ type Rendered struct {
 	Files map[string][]byte
 	// Keys that were generated or kept, in clear, by name.
 	Keys map[string]string
+	// Lacks is the sentence that ToolsReady would hold about a missing secret; empty if
+	// none is.
+	Lacks string
 }
 
 // Render makes what the operator would mount into the Tenant's pod. It asks the same
@@ -82,7 +85,11 @@ func Render(ctx context.Context, rendering Rendering) (*Rendered, error) {
 	if _, err := r.generate(in, kept(in.Effective.Keys, rendering)); err != nil {
 		return nil, err
 	}
-	return files(in, rendering.StateDir)
+	rendered, err := files(in, rendering.StateDir)
+	if err == nil && found.toolsLack != nil {
+		rendered.Lacks = found.toolsLack.message
+	}
+	return rendered, err
 }
 
 func kept(keys []v1alpha1.APIKey, rendering Rendering) map[string]resources.GeneratedKey {
