@@ -69,7 +69,7 @@ func (m *inputReader) add(item *inputItem, i int, w *wrongs) {
 		last.ToolCalls = append(last.ToolCalls, ai.ToolCall{ID: item.CallID, Name: item.Name, Arguments: item.Arguments})
 	case item.Type == "function_call_output":
 		w.add(item.CallID == "", path+".call_id", "must name the call that this answers")
-		text, _ := contentText(item.Output, path+".output", w)
+		text := contentText(item.Output, path+".output", w)
 		m.push(ai.Message{Role: ai.RoleTool, Content: text, ToolCallID: item.CallID}, i)
 	case item.Type == "reasoning":
 		// A model of another kind thought aloud; this one is not told.
@@ -87,7 +87,7 @@ func (m *inputReader) message(item *inputItem, i int, path string, w *wrongs) {
 	default:
 		w.add(true, path+".role", "must be system, developer, user or assistant")
 	}
-	text, _ := contentText(item.Content, path+".content", w)
+	text := contentText(item.Content, path+".content", w)
 	m.push(ai.Message{Role: role, Content: text}, i)
 }
 

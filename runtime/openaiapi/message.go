@@ -35,16 +35,17 @@ type part struct {
 	Refusal *string `json:"refusal"`
 }
 
-// contentText reads a content that is a string or parts of text; ok is false if it is
-// anything else, and w has been told.
-func contentText(raw json.RawMessage, path string, w *wrongs) (text string, ok bool) {
+// contentText reads a content that is a string or parts of text. w is told of anything
+// else.
+func contentText(raw json.RawMessage, path string, w *wrongs) string {
+	var text string
 	if json.Unmarshal(raw, &text) == nil {
-		return text, true
+		return text
 	}
 	var parts []part
 	if json.Unmarshal(raw, &parts) != nil {
 		w.add(true, path, "must be a string, or an array of parts of text")
-		return "", false
+		return ""
 	}
 	var b strings.Builder
 	for i, p := range parts {
@@ -55,18 +56,18 @@ func contentText(raw json.RawMessage, path string, w *wrongs) (text string, ok b
 			piece = p.Refusal
 		default:
 			w.add(true, fmt.Sprintf("%s[%d].type", path, i), "must be text: images, audio and files aren't taken")
-			return "", false
+			return ""
 		}
 		if piece == nil {
 			w.add(true, fmt.Sprintf("%s[%d].text", path, i), "must be a string")
-			return "", false
+			return ""
 		}
 		if i > 0 {
 			b.WriteByte('\n')
 		}
 		b.WriteString(*piece)
 	}
-	return b.String(), true
+	return b.String()
 }
 
 // conversation turns messages into what a model is given, in their order.
@@ -100,7 +101,7 @@ func (m *message) read(path string, w *wrongs) (ai.Message, bool) {
 		w.add(true, path+".role", "must be system, developer, user, assistant or tool")
 	}
 	if given(m.Content) {
-		out.Content, _ = contentText(m.Content, path+".content", w)
+		out.Content = contentText(m.Content, path+".content", w)
 	} else {
 		w.add(len(out.ToolCalls) == 0, path+".content", "must not be missing")
 	}
