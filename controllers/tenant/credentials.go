@@ -128,10 +128,22 @@ func (r *Reconciler) readToken(ctx context.Context, namespace string, ref v1alph
 	return token, missing, err
 }
 
+// maxToolSecrets is how many bytes the secrets of all tools may have: they lie in one
+// Secret with the document and other tokens.
+const maxToolSecrets = 32 << 10
+
 // readToolSecrets reads what tools send.
 func (r *Reconciler) readToolSecrets(ctx context.Context, t *v1alpha1.Tenant, out *credentials) error {
+	size := 0
 	for _, s := range resources.ToolSecrets(t) {
 		value, missing, err := r.readToken(ctx, t.Namespace, s.Ref, s.Field)
+		if missing == nil && size+len(value) > maxToolSecrets {
+			missing = lacking(v1alpha1.ReasonTokenMalformed, fmt.Sprintf(
+				"%s: with the value of key %q in Secret %q, the secrets of tools have more than %d bytes; use shorter ones", s.Field, keyOf(s.Ref), s.Ref.Name, maxToolSecrets))
+		}
+		if missing == nil {
+			size += len(value)
+		}
 		switch {
 		case err != nil:
 			return err

@@ -118,6 +118,17 @@ var _ = Describe("the secrets of tools", func() {
 		}
 	})
 
+	It("that don't fit beside the document take their tools away alone", func(ctx SpecContext) {
+		w := newWorld(ctx)
+		create(ctx, w, tokenSecret(w, "long", strings.Repeat("x", 32<<10)))
+		create(ctx, w, tokenSecret(w, "short", "x"))
+		t := w.ExpectCreated(ctx, "acme", withServer("long", "long"), withServer("short", "short"))
+		w.ExpectReady(ctx, t)
+		Expect(t.Condition(v1alpha1.ConditionToolsReady).Reason).To(Equal(v1alpha1.ReasonTokenMalformed))
+		Expect(t.Condition(v1alpha1.ConditionToolsReady).Message).To(ContainSubstring("spec.tools.mcp[short].tokenSecretRef"))
+		Expect(toolFiles(secret(ctx, w, "tenant-acme-config").Data)).To(HaveLen(1))
+	})
+
 	It("wake the Tenants that name them", func() {
 		t := testenv.NewTenant("shop", "acme", withOrders, withServer("crm", "crm"))
 		Expect(tenant.Indexes()["ref.secret"](t)).To(ConsistOf("orders", "crm"))
