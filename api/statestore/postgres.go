@@ -108,7 +108,8 @@ func PostgresUser(tag, slot string) (string, error) {
 // or role. It still sees the names of roles, and so whether a tenant of a guessed identity
 // is there, who is connected, and how many rows and bytes all tenants have together. And it
 // can disturb: who may delete rows may also lock a table, keep the lock of PostgresSchema,
-// change its own password, and lift the timeouts that are set here. PostgresCloseLogin ends
+// change its own password, lift the timeouts that are set here, and fill the queue of
+// notifications, after which no tenant publishes documents until it is disconnected. PostgresCloseLogin ends
 // that. Every login of a server may keep large objects, which PostgresDrop removes but for
 // those that it gave to ce_tenants, and may enter databases that are open to PUBLIC: close
 // those that tenants' logins have no business in.

@@ -3,8 +3,10 @@ package postgres_test
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -161,4 +163,74 @@ func BenchmarkChat(b *testing.B) {
 	_, _, d := benched(b)
 	d.maxConns = 16
 	storagetest.BenchmarkChat(b, d.perTenant(b))
+}
+
+// BenchmarkDocuments ingests 100,000 chunks of about 970 bytes and 768 dimensions, reads
+// them all as a restart does, looks rows up as rescoring does, and removes them.
+func BenchmarkDocuments(b *testing.B) {
+	const chunks, each, dimensions = 100_000, 1000, 768
+	ctx := b.Context()
+	s, id, d := benched(b)
+	made := make([]storage.Passage, each)
+	for i := range made {
+		made[i].Text = strings.Repeat(fmt.Sprintf("word%d ", i), 120)
+		made[i].Headings = []string{"A heading", "Another"}
+		made[i].Vector = make([]float32, dimensions)
+		for j := range made[i].Vector {
+			made[i].Vector[j] = float32(rand.NormFloat64())
+		}
+	}
+	super := connect(b, d.server.Super(d.name))
+	for b.Loop() {
+		version, err := s.Documents().NextVersion(ctx, id)
+		if err != nil {
+			b.Fatal(err)
+		}
+		start := time.Now()
+		for from := 0; from < chunks; from += each {
+			for i := range made {
+				made[i].N = from + i
+			}
+			if err := s.Documents().Stage(ctx, id, "large", version, made); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(chunks/time.Since(start).Seconds(), "ingest-chunks/s")
+		start = time.Now()
+		if _, err := s.Documents().Publish(ctx, id, storage.Document{ID: "large", Version: version, Passages: chunks, Updated: time.Now()}); err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(time.Since(start).Microseconds())/1000, "publish-ms")
+		b.ReportMetric(float64(count(b, super, "SELECT pg_total_relation_size('enigma.passages') + pg_total_relation_size('enigma.vectors')"))/chunks, "B/chunk")
+		start = time.Now()
+		for n := 0; n < chunks; {
+			page, err := s.Documents().Passages(ctx, id, "large", version, n, 500, true)
+			if err != nil || len(page) == 0 {
+				b.Fatal(len(page), err)
+			}
+			n += len(page)
+		}
+		b.ReportMetric(time.Since(start).Seconds(), "load-s")
+		start = time.Now()
+		const looks = 200
+		for range looks {
+			keys := make([]storage.PassageKey, 40)
+			for i := range keys {
+				keys[i] = storage.PassageKey{Doc: "large", Version: version, N: rand.IntN(chunks)}
+			}
+			if found, err := s.Documents().Vectors(ctx, id, keys); err != nil || found[39] == nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(time.Since(start).Microseconds())/looks/40, "row-µs")
+		start = time.Now()
+		if _, err := s.Documents().Remove(ctx, id, "large"); err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(time.Since(start).Microseconds())/1000, "remove-ms")
+		for count(b, super, "SELECT count(*) FROM enigma.dropped") > 0 {
+			time.Sleep(20 * time.Millisecond)
+		}
+		b.ReportMetric(time.Since(start).Seconds(), "swept-s")
+	}
 }

@@ -46,6 +46,7 @@ func (e *empties) database(t *testing.T) *database {
 }
 
 func TestDocuments(t *testing.T) {
+	t.Parallel()
 	e := newEmpties(t)
 	storagetest.RunDocuments(t, func(t *testing.T) storagetest.DocumentBed {
 		var passed atomic.Int64
@@ -58,6 +59,7 @@ func TestDocuments(t *testing.T) {
 }
 
 func TestJobs(t *testing.T) {
+	t.Parallel()
 	e := newEmpties(t)
 	storagetest.RunJobs(t, func(t *testing.T) storage.Store { return e.database(t).perTenant(t) })
 }

@@ -69,14 +69,19 @@ func neighbours(t *testing.T) (d *database, a, b tenancy.ID, login, super *pgx.C
 	t.Helper()
 	d = share(t, servers.Postgres(t))
 	a, b = newID(t, d.name+"/victim"), newID(t, d.name+"/taken-over")
-	furnish(t, d.open(t, a), a, 300)
-	furnish(t, d.open(t, b), b, 1)
+	for id, sessions := range map[tenancy.ID]int{a: 300, b: 1} {
+		s := d.open(t, id)
+		furnish(t, s, id, sessions)
+		if err := s.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
 	url, err := d.login(t.Context(), b, "a")
 	if err != nil {
 		t.Fatal(err)
 	}
 	super = connect(t, d.server.Super(d.name))
-	// What is dropped is soon deleted.
+	// What is dropped stays where nobody is that deletes it.
 	for _, id := range []tenancy.ID{a, b} {
 		if _, err := super.Exec(t.Context(), "INSERT INTO enigma.dropped VALUES ($1, gen_random_uuid(), 0, 1)", statestore.Tag(id.Identity())); err != nil {
 			t.Fatal(err)
@@ -85,7 +90,7 @@ func neighbours(t *testing.T) (d *database, a, b tenancy.ID, login, super *pgx.C
 	return d, a, b, connect(t, url), super
 }
 
-func count(t *testing.T, c *pgx.Conn, sql string, args ...any) int {
+func count(t testing.TB, c *pgx.Conn, sql string, args ...any) int {
 	t.Helper()
 	var n int
 	if err := c.QueryRow(t.Context(), sql, args...).Scan(&n); err != nil {
