@@ -19,7 +19,7 @@ func main() {
 	seconds := flag.Int("seconds", 3, "length of one round of unary load")
 	rounds := flag.Int("rounds", 5, "rounds of floor and runtime, in turns")
 	cluster := flag.Bool("cluster", true, "measure the figures that need a cluster (starts one if none runs)")
-	only := flag.String("only", "", "measure only the figures whose group is named (start, unary, streams, usage, shared, search, tools, image, cluster) and write nothing")
+	only := flag.String("only", "", "measure only the figures whose group is named (start, unary, streams, usage, shared, search, hits, tools, image, cluster) and write nothing")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -64,7 +64,7 @@ func (b *bench) run(ctx context.Context, only string, cluster bool) error {
 		name string
 		run  func(context.Context) error
 	}{
-		{"start", b.start}, {"unary", b.unary}, {"streams", b.streams}, {"usage", b.usage}, {"shared", b.shared}, {"search", b.search}, {"tools", b.tools}, {"image", b.image}, {"cluster", b.cluster},
+		{"start", b.start}, {"unary", b.unary}, {"streams", b.streams}, {"usage", b.usage}, {"shared", b.shared}, {"search", b.search}, {"hits", b.hits}, {"tools", b.tools}, {"image", b.image}, {"cluster", b.cluster},
 	}
 	for _, g := range groups {
 		if only != "" && only != g.name || g.name == "cluster" && !cluster {

@@ -24,6 +24,8 @@ type state struct {
 	url string
 	// tools are on: off, so that no chat is sent them, where chats are measured.
 	tools bool
+	// documents are on where searches are measured.
+	documents bool
 }
 
 func onDisk(dir string) state {

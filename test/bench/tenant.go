@@ -25,6 +25,10 @@ const (
 // limit is in the way of the load.
 func writeConfig(dir, upstream string, state state) error {
 	digest := sha256.Sum256([]byte(benchKey))
+	var documents tenantconfig.Documents
+	if state.documents {
+		documents.Store = tenantconfig.DocumentsState
+	}
 	doc, err := tenantconfig.Marshal(&tenantconfig.Config{
 		Version: tenantconfig.Version,
 		Tenant:  tenantconfig.Tenant{ID: "bench", Identity: benchIdentity, Environment: "production"},
@@ -47,7 +51,7 @@ func writeConfig(dir, upstream string, state state) error {
 		},
 		Budget:   tenantconfig.Budget{MonthlyMicroUSD: 1 << 50, OnExceeded: tenantconfig.BudgetBlock},
 		Sessions: tenantconfig.Sessions{RetentionDays: 30, MaxMessages: 1000},
-		Tools:    tenantconfig.Tools{Enabled: state.tools},
+		Tools:    tenantconfig.Tools{Enabled: state.tools}, Documents: documents,
 	})
 	if err != nil {
 		return err
