@@ -34,11 +34,11 @@ func inputMessages(raw json.RawMessage, w *wrongs) []ai.Message {
 		w.add(true, "input", "must be a string, or an array of messages, function calls and their outputs")
 		return nil
 	}
-	w.add(len(items) == 0, "input", "must not be empty")
 	var in inputReader
 	for i := range items {
 		in.add(&items[i], i, w)
 	}
+	w.add(len(in.messages) == 0 && len(*w) == 0, "input", "must hold a message")
 	if len(*w) == 0 {
 		checkOrder(in.messages, func(i int) string { return fmt.Sprintf("input[%d]", in.from[i]) }, w)
 	}

@@ -141,10 +141,10 @@ func checkOrder(messages []ai.Message, path func(i int) string, w *wrongs) {
 			open[c.ID] = true
 		}
 	}
-	w.add(len(open) > 0, path(len(messages)-1), "must be followed by an answer to each of its tool calls")
 	if len(messages) == 0 {
 		return
 	}
+	w.add(len(open) > 0, path(len(messages)-1), "must be followed by an answer to each of its tool calls")
 	last := messages[len(messages)-1].Role
 	w.add(len(open) == 0 && last != ai.RoleUser && last != ai.RoleTool, path(len(messages)-1), "must be the user's or a tool's, as the last one")
 }

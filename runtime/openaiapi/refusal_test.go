@@ -93,9 +93,10 @@ func TestWhatWouldBeMisreadIsRefused(t *testing.T) {
 		}
 	}
 	for body, param := range map[string]string{
-		`{}`:           "input",
-		`{"input":[]}`: "input",
-		`{"input":5}`:  "input",
+		`{}`:                               "input",
+		`{"input":[]}`:                     "input",
+		`{"input":[{"type":"reasoning"}]}`: "input",
+		`{"input":5}`:                      "input",
 		`{"input":[{"type":"item_reference","id":"x"}]}`:                                                               "input[0].type",
 		`{"input":[{"role":"user","content":[{"type":"input_image"}]}]}`:                                               "input[0].content[0].type",
 		`{"input":[{"type":"function_call_output","call_id":"c","output":"x"}]}`:                                       "input[0]",
