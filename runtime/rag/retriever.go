@@ -13,6 +13,8 @@ import (
 	"github.com/crispy-enigma/crispy-enigma/runtime/httpapi"
 	"github.com/crispy-enigma/crispy-enigma/runtime/limits"
 	"github.com/crispy-enigma/crispy-enigma/runtime/rag/textindex"
+	"github.com/crispy-enigma/crispy-enigma/runtime/storage"
+	"github.com/crispy-enigma/crispy-enigma/runtime/tenancy"
 	"github.com/crispy-enigma/crispy-enigma/runtime/turn"
 )
 
@@ -149,4 +151,45 @@ func (f *Feature) Ingest(ctx context.Context, c httpapi.Call, docID, title, sour
 	}
 	done, err := f.take(ctx, c, m, func(ask limits.Ask) (*limits.Admission, error) { return f.Gate.Reserve(ctx, c.Tenant, ask) })
 	return done.Chunks, done.JobID, told(err)
+}
+
+// Search finds passages for a tool: it is within a request that was admitted, and costs
+// the budget what embedding the query costs.
+func (f *Feature) Search(ctx context.Context, c httpapi.Call, text string, topK int) ([]guard.Source, error) {
+	found, err := f.look(ctx, c, text, topK, nil)
+	return found.sources, told(err)
+}
+
+// look retrieves within a request that was admitted.
+func (f *Feature) look(ctx context.Context, c httpapi.Call, text string, topK int, filter []storage.Condition) (finding, error) {
+	if err := enabled(c.Tenant); err != nil {
+		return finding{}, err
+	}
+	q := query{text: strings.TrimSpace(text), topK: topK, filter: filter, mode: modeHybrid, rerank: c.Tenant.Config.Documents.RerankModel != ""}
+	switch {
+	case q.text == "" || utf8.RuneCountInString(q.text) > maxQueryChars:
+		return finding{}, httpapi.Invalid("query", "must have 1 to 2000 characters")
+	case topK == 0:
+		q.topK = defaultTopK
+	case topK < 1 || topK > maxTopK:
+		return finding{}, httpapi.Invalid("topK", "must be from 1 to 50")
+	}
+	var vector []float32
+	if q.embeds(c.Tenant.Config) {
+		a, err := f.reserveQuery(ctx, c.Tenant, q.text)
+		if err != nil {
+			return finding{}, err
+		}
+		if vector, err = f.embedQuery(ctx, c, q.text, a); err != nil {
+			return finding{}, err
+		}
+	}
+	return f.retrieve(ctx, c, q, vector)
+}
+
+func (f *Feature) reserveQuery(ctx context.Context, t *tenancy.Tenant, text string) (*limits.Admission, error) {
+	model := embeddingModel(t.Config)
+	return f.Gate.Reserve(ctx, t, limits.Ask{Models: models(model), Prompt: func(context.Context) (int, error) {
+		return f.Estimator.Text(model, text), nil
+	}})
 }
