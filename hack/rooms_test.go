@@ -89,7 +89,7 @@ func feature(path string) string {
 // drivers are by their parent; what a parent may import its drivers may too.
 var (
 	drivers = map[string][]string{
-		"runtime/ai":             {"workersai", "openai", "embedded", "aifake"},
+		"runtime/ai":             {"workersai", "openai", "embedded", "localspeech", "aifake"},
 		"runtime/storage":        {"memory", "embedded", "valkey", "postgres", "cloudflare"},
 		"controllers/cloudflare": {"cloudflarefake"},
 	}

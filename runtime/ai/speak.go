@@ -2,6 +2,7 @@ package ai
 
 import (
 	"context"
+	"errors"
 	"io"
 
 	"github.com/crispy-enigma/crispy-enigma/runtime/tenancy"
@@ -14,6 +15,13 @@ const (
 	FormatOpus = "opus"
 )
 
+// What a voice can't do, inside an *Error of KindBadRequest: it is the request's to change.
+var (
+	ErrFormat = errors.New("the voice isn't made in this format")
+	ErrVoice  = errors.New("there is no such voice")
+	ErrSpeed  = errors.New("the voice doesn't speak at this speed")
+)
+
 // SpeakRequest asks for a text to be read out.
 type SpeakRequest struct {
 	// Model is the model's id at its provider.
@@ -21,7 +29,8 @@ type SpeakRequest struct {
 	Text  string
 	// Voice and Language as the model names them; empty for its own.
 	Voice, Language string
-	// Format is FormatMP3, FormatWAV or FormatOpus; empty is FormatMP3.
+	// Format is FormatMP3, FormatWAV or FormatOpus; empty is FormatMP3 where the model
+	// has it, else its own.
 	Format string
 	// Speed from 0.25 to 4; 0 is 1, the voice's own.
 	Speed float64
@@ -39,8 +48,14 @@ type Audio struct {
 // Speaker reads texts out.
 type Speaker interface {
 	// Speak returns when the upstream has accepted the call. The caller closes the
-	// Audio. A format that the model doesn't have is KindBadRequest.
+	// Audio. What the model can't do is KindBadRequest, with one of the errors above.
 	Speak(ctx context.Context, t tenancy.ID, req SpeakRequest) (Audio, error)
+}
+
+// VoiceLister is a Speaker that knows its voices; it takes no other.
+type VoiceLister interface {
+	// Voices are in their order of preference.
+	Voices(ctx context.Context) ([]string, error)
 }
 
 // ContentTypeOf a Format; "" if it is none.

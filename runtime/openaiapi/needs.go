@@ -74,7 +74,8 @@ type SpeechRequest struct {
 	Text string
 	// Voice as the model names it.
 	Voice string
-	// Format is ai.FormatMP3, ai.FormatWAV or ai.FormatOpus.
+	// Format is ai.FormatMP3, ai.FormatWAV or ai.FormatOpus; empty for mp3 where the
+	// voice has it, else its own.
 	Format string
 	// Speed from 0.25 to 4.
 	Speed float64

@@ -43,9 +43,6 @@ func (f *Feature) speech(ctx context.Context, c httpapi.Call, r speechRequest) (
 		}
 	}
 	req := SpeechRequest{Model: r.Model, Text: r.Input, Voice: r.Voice, Format: r.ResponseFormat, Speed: 1}
-	if req.Format == "" {
-		req.Format = ai.FormatMP3
-	}
 	if r.Speed != nil {
 		req.Speed = *r.Speed
 	}

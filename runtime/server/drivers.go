@@ -6,15 +6,18 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 
 	"github.com/crispy-enigma/crispy-enigma/api/tenantconfig"
 	"github.com/crispy-enigma/crispy-enigma/runtime/ai"
 	"github.com/crispy-enigma/crispy-enigma/runtime/ai/embedded"
+	"github.com/crispy-enigma/crispy-enigma/runtime/ai/localspeech"
 	"github.com/crispy-enigma/crispy-enigma/runtime/ai/openai"
 	"github.com/crispy-enigma/crispy-enigma/runtime/ai/workersai"
 	"github.com/crispy-enigma/crispy-enigma/runtime/move"
+	"github.com/crispy-enigma/crispy-enigma/runtime/speech"
 	"github.com/crispy-enigma/crispy-enigma/runtime/storage"
 	statefile "github.com/crispy-enigma/crispy-enigma/runtime/storage/embedded"
 	"github.com/crispy-enigma/crispy-enigma/runtime/storage/memory"
@@ -85,12 +88,14 @@ type upstreams struct {
 	transport *http.Transport
 	metrics   *telemetry.Metrics
 	logger    *slog.Logger
+	voice     *localspeech.Driver
 	byTenant  sync.Map // tenancy.ID → *telemetry.Upstream
 	drivers   sync.Map // tenancy.ID → ai.Chatter, what the other watches
 }
 
 func newUpstreams(transport *http.Transport, metrics *telemetry.Metrics, logger *slog.Logger) *upstreams {
-	return &upstreams{transport: transport, metrics: metrics, logger: logger}
+	voice := localspeech.New(os.Getenv("PATH"), localspeech.Limits{})
+	return &upstreams{transport: transport, metrics: metrics, logger: logger, voice: voice}
 }
 
 // apply makes the driver that t's document names. Calls under way go on with the one
@@ -120,6 +125,20 @@ func (u *upstreams) Reranker(t *tenancy.Tenant) ai.Reranker {
 	driver, _ := u.drivers.Load(t.ID)
 	reranker, _ := driver.(ai.Reranker)
 	return reranker
+}
+
+// Speaker implements speech.Speakers: nil where the tenant has no speech.
+func (u *upstreams) Speaker(t *tenancy.Tenant) ai.Speaker {
+	switch t.Config.Speech.Provider {
+	case tenantconfig.SpeechLocal:
+		return u.voice
+	case tenantconfig.SpeechUpstream:
+		driver, _ := u.drivers.Load(t.ID)
+		speaker, _ := driver.(ai.Speaker)
+		return speaker
+	default:
+		return nil
+	}
 }
 
 func (u *upstreams) watched(t tenancy.ID) *telemetry.Upstream {
@@ -172,6 +191,12 @@ func modelsOf(cfg *tenantconfig.Config) []string {
 	models := append([]string{cfg.Models.Chat}, cfg.Models.Fallbacks...)
 	if m := cfg.EmbeddingModel(); m != "" {
 		models = append(models, m)
+	}
+	switch {
+	case cfg.Speech.Provider == tenantconfig.SpeechLocal:
+		models = append(models, speech.LocalModel)
+	case cfg.Speech.Model != "":
+		models = append(models, cfg.Speech.Model)
 	}
 	return append(models, cfg.Models.Allowed...)
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/crispy-enigma/crispy-enigma/runtime/mcpapi"
 	"github.com/crispy-enigma/crispy-enigma/runtime/openaiapi"
 	"github.com/crispy-enigma/crispy-enigma/runtime/session"
+	"github.com/crispy-enigma/crispy-enigma/runtime/speech"
 	"github.com/crispy-enigma/crispy-enigma/runtime/telemetry"
 	"github.com/crispy-enigma/crispy-enigma/runtime/turn"
 )
@@ -37,6 +38,8 @@ func (s *Server) mount(door *httpapi.Door, recorder *telemetry.Recorder) {
 		Retriever: chatDocuments{s.documents},
 		Toolbox:   s.tools,
 	}).Mount(door)
+	voice := speech.New(speech.Needs{Speakers: s.upstreams, Gate: s.gate, Recorder: recorder, Estimator: estimator})
+	voice.Mount(door)
 	openaiapi.New(openaiapi.Needs{
 		Turns:     turns,
 		Gate:      s.gate,
@@ -47,6 +50,7 @@ func (s *Server) mount(door *httpapi.Door, recorder *telemetry.Recorder) {
 		Embedders: s.upstreams,
 		Retriever: openaiDocuments{s.documents},
 		Toolbox:   s.tools,
+		Speaker:   openaiSpeech{voice},
 	}).Mount(door)
 	mcpapi.New(mcpapi.Needs{
 		Tools:     s.tools,

@@ -11,16 +11,20 @@ import (
 )
 
 type speechBody struct {
-	Model  string `json:"model"`
-	Input  string `json:"input"`
-	Voice  string `json:"voice"`
-	Format string `json:"response_format"`
+	Model  string  `json:"model"`
+	Input  string  `json:"input"`
+	Voice  string  `json:"voice"`
+	Format string  `json:"response_format"`
+	Speed  float64 `json:"speed,omitempty"`
 }
 
 // Speak implements ai.Speaker. Servers want a voice; theirs are told apart by name
 // alone, so one that isn't named is OpenAI's first.
 func (d Driver) Speak(ctx context.Context, t tenancy.ID, req ai.SpeakRequest) (ai.Audio, error) {
 	body := speechBody{Model: req.Model, Input: req.Text, Voice: req.Voice, Format: req.Format}
+	if req.Speed != 1 {
+		body.Speed = req.Speed
+	}
 	if body.Voice == "" {
 		body.Voice = "alloy"
 	}
@@ -32,7 +36,7 @@ func (d Driver) Speak(ctx context.Context, t tenancy.ID, req ai.SpeakRequest) (a
 	case req.Model == "" || req.Text == "":
 		return ai.Audio{}, &ai.Error{Kind: ai.KindBadRequest, Err: errors.New("speech needs a model and a text")}
 	case contentType == "":
-		return ai.Audio{}, &ai.Error{Kind: ai.KindBadRequest, Err: errors.New("speech comes as mp3, wav or opus")}
+		return ai.Audio{}, &ai.Error{Kind: ai.KindBadRequest, Err: ai.ErrFormat}
 	}
 	reply, err := d.Post(ctx, t, chatwire.Post{URL: d.base + "/audio/speech", Model: req.Model, TraceID: req.TraceID, Accept: contentType, Body: body})
 	if err != nil {

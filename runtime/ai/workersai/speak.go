@@ -35,10 +35,13 @@ func (d Driver) Speak(ctx context.Context, t tenancy.ID, req ai.SpeakRequest) (a
 	case strings.TrimSpace(req.Text) == "":
 		return ai.Audio{}, &ai.Error{Kind: ai.KindBadRequest, Err: errors.New("there is nothing to say")}
 	case contentType == "":
-		return ai.Audio{}, &ai.Error{Kind: ai.KindBadRequest, Err: errors.New("speech comes as mp3, wav or opus")}
+		return ai.Audio{}, &ai.Error{Kind: ai.KindBadRequest, Err: ai.ErrFormat}
+	case req.Speed != 0 && req.Speed != 1:
+		// No model there has a speed, and saying it at another would be another answer.
+		return ai.Audio{}, &ai.Error{Kind: ai.KindBadRequest, Err: ai.ErrSpeed}
 	case strings.HasSuffix(req.Model, "/melotts"):
 		if contentType != ai.ContentTypeOf(ai.FormatMP3) {
-			return ai.Audio{}, &ai.Error{Kind: ai.KindBadRequest, Err: errors.New("this model speaks mp3 alone")}
+			return ai.Audio{}, &ai.Error{Kind: ai.KindBadRequest, Err: ai.ErrFormat}
 		}
 		in = meloInput{Prompt: req.Text, Lang: req.Language}
 	default:
