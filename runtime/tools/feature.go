@@ -4,6 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -102,11 +104,26 @@ func (f *Feature) snapshot(t *tenancy.Tenant) *snapshot {
 	return f.registry(t, false).current.Load()
 }
 
-// Status tells of the tools and servers of the tenant that can't be used, by name.
+const (
+	// maxTold is how many broken tools Status tells of, maxWords how many bytes of each: a
+	// server of tools can have any number of them, and must not make the pod's status
+	// larger than who reads it takes.
+	maxTold  = 32
+	maxWords = 512
+)
+
+// Status tells of the tools and servers of the tenant that can't be used, by name: at most
+// maxTold.
 func (f *Feature) Status(t *tenancy.Tenant) []tenantconfig.ToolStatus {
 	s := f.snapshot(t)
 	if s == nil {
 		return nil
 	}
-	return s.status
+	told := slices.Clone(s.status[:min(len(s.status), maxTold)])
+	for i := range told {
+		if m := told[i].Message; len(m) > maxWords {
+			told[i].Message = strings.ToValidUTF8(m[:maxWords], "") + "…"
+		}
+	}
+	return told
 }

@@ -3,6 +3,7 @@ package tools_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
@@ -257,6 +259,20 @@ func TestMCPServerThatIsBroken(t *testing.T) {
 		b := newBed(t, nil, newTenant(t, nil, s.tenant(nil)))
 		b.awaitTools("shop.note", "shop.orders")
 		b.awaitReason("BadSchema")
+	})
+	t.Run("hundreds of schemas", func(t *testing.T) {
+		t.Parallel()
+		s := newShop(t)
+		for i := range 200 {
+			s.add(fmt.Sprintf("odd%d", i), `{"type":"object","properties":{"a":{"pattern":"(?=`+strings.Repeat("é", 4000)+`)"}}}`, func(map[string]any) *mcp.CallToolResult { return nil })
+		}
+		b := newBed(t, nil, newTenant(t, nil, s.tenant(nil)))
+		b.awaitTools("shop.note", "shop.orders")
+		status := b.feature.Status(b.tenant)
+		text, err := json.Marshal(status)
+		if err != nil || len(status) != 32 || len(text) > 32<<10 || !utf8.Valid(text) {
+			t.Errorf("%d tools in %d bytes, %v", len(status), len(text), err)
+		}
 	})
 }
 
