@@ -12,6 +12,7 @@ import (
 var (
 	shapes = regexp.MustCompile(`(?i)` +
 		`[a-z][a-z0-9+.\-]*:[/\\]+\S` + // https://x, http:\\x, ftp:/x
+		`|(?:https?|ftps?|wss?):[^\s/\\]*[.。．｡]` + // https:x.y, to some browsers
 		`|(?:javascript|vbscript|mailto|tel|sms|file|blob):\S` +
 		`|data:[a-z]+/` +
 		`|[/\\]{2}[\pL\pN_\-]+[.。．｡:]` + // //host.
@@ -28,6 +29,8 @@ var (
 // linkedAlone are the domains below which programs turn a mere name into a link.
 var linkedAlone = map[string]bool{
 	"com": true, "net": true, "org": true, "edu": true, "gov": true, "io": true, "info": true, "biz": true, "dev": true, "app": true, "xyz": true,
+	"ai": true, "cc": true, "cloud": true, "club": true, "co": true, "gg": true, "link": true, "online": true, "shop": true, "site": true, "tk": true, "tv": true, "website": true,
+	"au": true, "br": true, "ch": true, "cn": true, "de": true, "eu": true, "fr": true, "jp": true, "kr": true, "nl": true, "ru": true, "uk": true, "us": true,
 	"example": true, "test": true, "invalid": true, "localhost": true, "local": true, "internal": true,
 }
 

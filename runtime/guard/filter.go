@@ -16,24 +16,28 @@ type Policy struct {
 // Filter passes an answer on as it comes, without what its Policy forbids. It is used by
 // one goroutine.
 type Filter struct {
-	links  *links
-	cited  *citations
-	hidden *hiding
+	// In this order: what one stage takes out must not make of what stood around it what
+	// an earlier one would have taken.
+	visible visible
+	cited   *citations
+	links   *links
+	hidden  *hiding
 }
 
 // NewFilter makes a filter of one answer.
 func NewFilter(p Policy) *Filter {
-	return &Filter{links: newLinks(p), cited: newCitations(p), hidden: newHiding(p.Hidden)}
+	return &Filter{cited: newCitations(p), links: newLinks(p), hidden: newHiding(p.Hidden)}
 }
 
 // Write takes the next part of the answer and gives what may go out.
 func (f *Filter) Write(text string) string {
-	return f.hidden.write(f.cited.write(f.links.write(text)))
+	return f.hidden.write(f.links.write(f.cited.write(f.visible.write(text))))
 }
 
 // Flush ends the answer and gives the rest.
 func (f *Filter) Flush() string {
-	rest := f.cited.write(f.links.flush()) + f.cited.flush()
+	rest := f.cited.write(f.visible.flush()) + f.cited.flush()
+	rest = f.links.write(rest) + f.links.flush()
 	return f.hidden.write(rest) + f.hidden.flush()
 }
 

@@ -1,9 +1,12 @@
 package guard
 
 import (
+	"encoding/base32"
 	"encoding/base64"
 	"encoding/hex"
+	"fmt"
 	"hash/maphash"
+	"net/url"
 	"strings"
 	"unicode"
 )
@@ -35,12 +38,12 @@ func NewHidden(texts ...string) *Hidden {
 	h := &Hidden{seed: maphash.MakeSeed(), grams: map[uint64]struct{}{}, words: map[int]map[uint64]struct{}{}}
 	for _, text := range texts {
 		for _, form := range disguises(text) {
-			h.addGrams(letters(form))
+			h.addGrams(letters(form.text), form.stride)
 		}
 		for word := range strings.FieldsFuncSeq(text, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '_' && r != '-' }) {
 			if isSecret(word) {
 				for _, form := range disguises(word) {
-					h.addWord(letters(form))
+					h.addWord(letters(form.text), form.stride)
 				}
 			}
 		}
@@ -51,18 +54,59 @@ func NewHidden(texts ...string) *Hidden {
 	return h
 }
 
+// form is a text as a model may be made to write it.
+type form struct {
+	text string
+	// stride is how far apart the windows are that are looked for: codes are longer than
+	// what they stand for.
+	stride int
+}
+
 // disguises are text and what a model may be made to turn it into. White space and
 // punctuation between the letters don't matter.
-func disguises(text string) []string {
-	out := []string{text, reversed(text), rot13(text), hex.EncodeToString([]byte(text))}
+func disguises(text string) []form {
+	out := []form{
+		{text, 1}, {reversed(text), 1}, {rot13(text), 1}, {percented(text), 2}, {url.PathEscape(text), 2}, {url.QueryEscape(text), 2},
+		{hex.EncodeToString([]byte(text)), 4}, {spelled(text, "%d "), 4}, {spelled(text, "\\x%02x"), 6}, {spelled(text, "\\u%04x"), 8},
+	}
+	// The letters around what is repeated shift its code.
 	for offset := range 3 {
-		// The letters around what is repeated shift its base64.
-		padded := strings.Repeat(" ", offset) + text
-		code := base64.StdEncoding.EncodeToString([]byte(padded))
-		lead := (offset*8 + 5) / 6
-		out = append(out, code[min(len(code), lead):max(lead, len(strings.TrimRight(code, "="))-1)])
+		out = append(out, inner(base64.StdEncoding.EncodeToString([]byte(strings.Repeat(" ", offset)+text)), offset, 6))
+	}
+	for offset := range 5 {
+		out = append(out, inner(base32.StdEncoding.EncodeToString([]byte(strings.Repeat(" ", offset)+text)), offset, 5))
 	}
 	return out
+}
+
+// inner is a code of so many bits a letter without what depends on the text's neighbours.
+func inner(code string, offset, bits int) form {
+	lead := (offset*8 + bits - 1) / bits
+	return form{code[min(len(code), lead):max(lead, len(strings.TrimRight(code, "="))-1)], 2}
+}
+
+// percented writes all but letters and digits as percent and code.
+func percented(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		if _, ok := letter(r); ok {
+			b.WriteRune(r)
+		} else {
+			for _, c := range []byte(string(r)) {
+				fmt.Fprintf(&b, "%%%02X", c)
+			}
+		}
+	}
+	return b.String()
+}
+
+// spelled writes each character's code.
+func spelled(text, format string) string {
+	var b strings.Builder
+	for _, r := range text {
+		fmt.Fprintf(&b, format, r)
+	}
+	return b.String()
 }
 
 func reversed(s string) string {
@@ -116,18 +160,25 @@ func isSecret(word string) bool {
 
 func (h *Hidden) hash(r []rune) uint64 { return maphash.String(h.seed, string(r)) }
 
-func (h *Hidden) addGrams(r []rune) {
+func (h *Hidden) addGrams(r []rune, stride int) {
 	if len(r) < window {
 		return
 	}
 	h.most = max(h.most, window)
-	for i := 0; i+window <= len(r); i++ {
+	for i := 0; i+window <= len(r); i += stride {
 		h.grams[h.hash(r[i:i+window])] = struct{}{}
 	}
 }
 
-func (h *Hidden) addWord(r []rune) {
-	if len(r) < secretRunes-2 {
+// addWord looks for a word as a whole, or by windows if it is longer than one: what is
+// held back of an answer shouldn't grow with the longest secret.
+func (h *Hidden) addWord(r []rune, stride int) {
+	switch {
+	case len(r) < secretRunes-2:
+		return
+	case len(r) > window:
+		h.addGrams(r, stride)
+		h.addGrams(r[len(r)-window:], 1)
 		return
 	}
 	if h.words[len(r)] == nil {
@@ -135,6 +186,21 @@ func (h *Hidden) addWord(r []rune) {
 	}
 	h.words[len(r)][h.hash(r)] = struct{}{}
 	h.most = max(h.most, len(r))
+}
+
+// In tells whether a text holds hidden text.
+func (h *Hidden) In(text string) bool {
+	if h == nil {
+		return false
+	}
+	var v visible
+	r := letters(v.write(text) + v.flush())
+	for n := range r {
+		if h.ends(r[max(0, n+1-h.most):n+1]) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // ends is how many of the last letters of r are hidden text, 0 if none.

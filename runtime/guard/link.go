@@ -103,7 +103,8 @@ func (l *links) disguised(t string) bool {
 	if !strings.Contains(t, "&") {
 		return false
 	}
-	plain := html.UnescapeString(t)
+	// Browsers read over these in an address.
+	plain := strings.NewReplacer("\t", "", "\n", "", "\r", "").Replace(html.UnescapeString(t))
 	return plain != t && findAddress(plain) >= 0 && !l.allowed(plain)
 }
 
