@@ -16,9 +16,9 @@ var aclCommands = []string{
 	"ping", "role", "select", "cluster|slots", "cluster|shards", "asking",
 	"get", "set", "getrange", "setrange", "strlen", "append",
 	"unlink", "pexpire", "pexpireat", "persist", "pttl", "pexpiretime", "time",
-	"hget", "hmget", "hset", "hgetall", "exists", "rename",
+	"hget", "hmget", "hset", "hgetall", "hexists", "hlen", "exists", "rename",
 	"lindex", "lrange", "llen", "rpush", "lrem", "ltrim",
-	"zadd", "zcard", "zrem", "zrange", "zremrangebyscore",
+	"zadd", "zcard", "zrem", "zrange", "zremrangebyscore", "zmscore",
 	"incrby",
 }
 

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/crispy-enigma/crispy-enigma/api/statestore"
 	"github.com/crispy-enigma/crispy-enigma/hack/servers"
 	"github.com/crispy-enigma/crispy-enigma/runtime/storage"
 	"github.com/crispy-enigma/crispy-enigma/runtime/storage/postgres"
@@ -161,7 +162,7 @@ func TestTheSchemaComesLast(t *testing.T) {
 		t.Errorf("an old schema: got %v", err)
 	}
 	wantHealth(t, s, postgres.ReasonSchema)
-	if err := run(t.Context(), super, "UPDATE enigma.schema SET version = 1"); err != nil {
+	if err := run(t.Context(), super, fmt.Sprint("UPDATE enigma.schema SET version = ", statestore.PostgresVersion)); err != nil {
 		t.Fatal(err)
 	}
 	back(t, s, id)

@@ -63,31 +63,34 @@ func furnish(t testing.TB, s storage.Store, id tenancy.ID, sessions int) {
 	}
 }
 
+// furnish leaves a tenant with something in every table, and nobody who deletes what is
+// dropped.
+func (d *database) furnish(t testing.TB, id tenancy.ID, sessions int) {
+	t.Helper()
+	s := d.open(t, id)
+	furnish(t, s, id, sessions)
+	if err := s.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	super := connect(t, d.server.Super(d.name))
+	if _, err := super.Exec(t.Context(), "INSERT INTO enigma.dropped VALUES ($1, gen_random_uuid(), 0, 1)", statestore.Tag(id.Identity())); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // neighbours are two tenants with something in every table, the second one's own
 // connection as whoever takes over its pod has it, and a superuser who sees all.
 func neighbours(t *testing.T) (d *database, a, b tenancy.ID, login, super *pgx.Conn) {
 	t.Helper()
 	d = share(t, servers.Postgres(t))
 	a, b = newID(t, d.name+"/victim"), newID(t, d.name+"/taken-over")
-	for id, sessions := range map[tenancy.ID]int{a: 300, b: 1} {
-		s := d.open(t, id)
-		furnish(t, s, id, sessions)
-		if err := s.Close(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
+	d.furnish(t, a, 300)
+	d.furnish(t, b, 1)
 	url, err := d.login(t.Context(), b, "a")
 	if err != nil {
 		t.Fatal(err)
 	}
-	super = connect(t, d.server.Super(d.name))
-	// What is dropped stays where nobody is that deletes it.
-	for _, id := range []tenancy.ID{a, b} {
-		if _, err := super.Exec(t.Context(), "INSERT INTO enigma.dropped VALUES ($1, gen_random_uuid(), 0, 1)", statestore.Tag(id.Identity())); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return d, a, b, connect(t, url), super
+	return d, a, b, connect(t, url), connect(t, d.server.Super(d.name))
 }
 
 func count(t testing.TB, c *pgx.Conn, sql string, args ...any) int {

@@ -170,12 +170,8 @@ func TestATenantIsErasedAndDropped(t *testing.T) {
 	t.Parallel()
 	d := share(t, servers.Postgres(t))
 	a, b := newID(t, d.name+"/a"), newID(t, d.name+"/b")
-	s := d.open(t, a)
-	furnish(t, s, a, 1500)
-	if err := s.Close(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	furnish(t, d.open(t, b), b, 2)
+	d.furnish(t, a, 1500)
+	d.furnish(t, b, 2)
 	admin := connect(t, d.adminURL)
 	for _, table := range tables {
 		if n := count(t, admin, "SELECT count(*) FROM enigma."+table); n != 0 {

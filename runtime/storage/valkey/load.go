@@ -40,6 +40,9 @@ func (p portable) Load(ctx context.Context, t tenancy.ID, records []storage.Reco
 		return nil
 	}
 	n := p.s.namesOf(t)
+	if err := p.s.stageLoaded(ctx, n, records); err != nil {
+		return err
+	}
 	heads, equals, err := p.s.present(ctx, n, records)
 	if err != nil {
 		return err
@@ -65,11 +68,12 @@ func (p portable) Load(ctx context.Context, t tenancy.ID, records []storage.Reco
 			l.audit(*r.Audit, equals)
 		}
 	}
-	if len(l.commands) == 0 {
-		return nil
+	if len(l.commands) > 0 {
+		if _, err = p.s.runAllWithin(ctx, loadTimeout, n, callScript, []call{{l.keys, words(l.commands)}}); err != nil {
+			return err
+		}
 	}
-	_, err = p.s.runAllWithin(ctx, loadTimeout, n, callScript, []call{{l.keys, words(l.commands)}})
-	return err
+	return p.s.publishLoaded(ctx, n, records, false)
 }
 
 // present reads the heads of the sessions that are there already, and the audit records

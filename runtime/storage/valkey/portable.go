@@ -19,6 +19,7 @@ const (
 	partBudgets
 	partUsage
 	partAudit
+	partDocuments
 )
 
 // A dump begins so many sessions in one round trip, and reads so many messages of each in
@@ -42,7 +43,7 @@ func (p portable) Dump(ctx context.Context, t tenancy.ID, from string, yield fun
 		return err
 	}
 	d := &dump{p.s, ctx, t, p.s.namesOf(t), yield}
-	return storage.DumpFrom(t, from, d.sessions, d.budgets, d.usage, d.audit)
+	return storage.DumpFrom(t, from, d.sessions, d.budgets, d.usage, d.audit, d.documents)
 }
 
 func (d *dump) give(r storage.Record, part byte, place string) error {
@@ -229,6 +230,12 @@ func (p portable) Erase(ctx context.Context, t tenancy.ID) (int, error) {
 		if err := p.s.unlinkListed(ctx, n, n.key(index)); err != nil {
 			return removed, err
 		}
+	}
+	if err := p.s.eraseDocuments(ctx, t, n); err != nil {
+		return removed, err
+	}
+	if err := p.s.eraseJobs(ctx, n); err != nil {
+		return removed, err
 	}
 	names, err := p.s.budgetNames(ctx, n)
 	if err != nil {

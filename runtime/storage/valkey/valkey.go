@@ -72,9 +72,11 @@ func (s *Store) Cache() storage.Cache { return cache{s} }
 // Audit implements storage.Store.
 func (s *Store) Audit() storage.Audit { return audit{s} }
 
-func (s *Store) Documents() storage.Documents { return nil }
+// Documents implements storage.Store.
+func (s *Store) Documents() storage.Documents { return documents{s} }
 
-func (s *Store) Jobs() storage.Jobs { return nil }
+// Jobs implements storage.Store.
+func (s *Store) Jobs() storage.Jobs { return jobs{s} }
 
 // Portable implements storage.Store.
 func (s *Store) Portable() storage.Portable { return portable{s} }
