@@ -71,7 +71,7 @@ type Documents struct {
 	// +optional
 	MinScore *float64 `json:"minScore,omitempty"`
 	// vectorWeight is the weight of the vectors' score beside that of the words', from 0
-	// to 10. Default: 0.5.
+	// to 10. Default: 0.35.
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=10
 	// +optional

@@ -60,6 +60,8 @@ func mebibytes(n int) float64 { return float64(n) / (1 << 20) }
 type findings struct {
 	ids            []uint32
 	words, cosines []float64
+	// share of the query that the best by words holds.
+	share          float64
 	byText, byNear []uint32
 }
 
@@ -85,6 +87,10 @@ func (a *arms) find(q string) (findings, error) {
 	slices.Sort(f.ids)
 	f.ids = slices.Compact(f.ids)
 	f.words = a.text.Score(q, f.ids)
+	if len(f.byText) > 0 {
+		f.share = a.text.Share(q, f.byText[:1])[0]
+	}
+	known := a.text.Known(q)
 	f.cosines = make([]float64, len(f.ids))
 	if vector != nil {
 		scores, err := a.vectors.Score(vector, f.ids)
@@ -92,7 +98,7 @@ func (a *arms) find(q string) (findings, error) {
 			return f, fmt.Errorf("comparing vectors: %w", err)
 		}
 		for i, s := range scores {
-			f.cosines[i] = float64(s)
+			f.cosines[i] = float64(s) * known
 		}
 	}
 	return f, nil
@@ -100,7 +106,7 @@ func (a *arms) find(q string) (findings, error) {
 
 // fused ranks the candidates by the runtime's fusion.
 func (f *findings) fused(weight float64) []uint32 {
-	return f.ranked(index.Fuse(f.words, f.cosines, weight))
+	return f.ranked(index.Fuse(f.words, f.cosines, f.share, weight))
 }
 
 // byRank ranks them by reciprocal ranks, which look at no score.

@@ -37,8 +37,9 @@ type candidate struct {
 type candidates struct {
 	list []candidate
 	at   map[uint32]int
-	// best score by words, of all that were found.
-	best float64
+	// best score by words, of all that were found, and share of the query that passage
+	// holds.
+	best, share float64
 	// near tells that vectors were compared: without, words alone make the score.
 	near bool
 	// more tells that an arm found as many as were asked for: there may be others.
@@ -87,11 +88,11 @@ func (f *candidates) rank(q Query) {
 		case q.Mode == ByVector:
 			c.score = clamp(c.cosine)
 		case q.Mode == ByWords:
-			c.score = blend(c.words, f.best, 0, 0)
+			c.score = blend(c.words, f.best, f.share, 0, 0)
 		case byRank != nil:
 			c.score = byRank[i]
 		default:
-			c.score = blend(c.words, f.best, c.cosine, weight)
+			c.score = blend(c.words, f.best, f.share, c.cosine, weight)
 		}
 	}
 	slices.SortFunc(f.list, func(a, b candidate) int {

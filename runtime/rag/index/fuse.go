@@ -6,29 +6,32 @@ import (
 )
 
 // DefaultWeight of a vector's score beside that of the words: what the evaluation chose.
-const DefaultWeight = 0.5
+const DefaultWeight = 0.35
 
 // rankOffset damps the first ranks in reciprocal rank fusion, as is usual.
 const rankOffset = 60
 
 // Fuse joins, for each passage, the score by words (any scale, none below 0) and the
-// cosine, weight times as heavy: 0 to 1, where 1 is the best by words with a cosine of 1.
-// Words count in relation to the best of all; a cosine below 0 counts as 0.
-func Fuse(words, cosines []float64, weight float64) []float64 {
+// cosine, weight times as heavy: (words / best × share + weight × cosine) / (1 + weight),
+// where best is the greatest of words, share how much of the query that one passage holds,
+// 0 to 1, and a cosine below 0 counts as 0. The result is 0 to 1 and means the same in all
+// searches: 1 is a passage that has every word and a cosine of 1. Where the words fit
+// badly, vectors so count for more.
+func Fuse(words, cosines []float64, share, weight float64) []float64 {
 	var best float64
 	for _, w := range words {
 		best = max(best, w)
 	}
 	fused := make([]float64, len(words))
 	for i, w := range words {
-		fused[i] = blend(w, best, cosines[i], weight)
+		fused[i] = blend(w, best, share, cosines[i], weight)
 	}
 	return fused
 }
 
-func blend(words, best, cosine, weight float64) float64 {
+func blend(words, best, share, cosine, weight float64) float64 {
 	if best > 0 {
-		words /= best
+		words *= share / best
 	}
 	return (words + weight*clamp(cosine)) / (1 + weight)
 }

@@ -80,6 +80,22 @@ func TestLearntVectorsFindWhatSharesNoWord(t *testing.T) {
 	}
 }
 
+// What is asked with words that no passage has is far from all of them by learnt vectors too.
+func TestLearntVectorsTellOnlyOfWordsThatTheyKnow(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, index.Options{Vectors: index.LearntVectors})
+	b.publish(storage.Document{ID: "cars"}, about(220, 0)...)
+	b.catchUp()
+	learn(b)
+	for _, mode := range []index.Mode{index.Hybrid, index.ByVector, index.ByWords} {
+		sure := b.search(index.Query{Text: "automobile", Mode: mode})[0]
+		unsure := b.search(index.Query{Text: "automobile customs declaration", Mode: mode})[0]
+		if sure.Score < 0.5 || unsure.Score > sure.Score/2 {
+			t.Errorf("mode %d: the score is %.3f, and with two words that nothing has %.3f", mode, sure.Score, unsure.Score)
+		}
+	}
+}
+
 func passageText(b *bed, k storage.PassageKey) string {
 	b.Helper()
 	found, err := b.docs.Passages(context.Background(), b.tenant, k.Doc, k.Version, k.N, 1, false)

@@ -50,17 +50,20 @@ func truth(all map[string]kept, q index.Query) []index.Hit {
 	for i := range slots {
 		slots[i] = uint32(i)
 	}
-	var best float64
+	var best, share float64
 	for i, s := range words.Score(q.Text, slots) {
-		if keeps[i] {
-			hits[i].WordScore, best = s, max(best, s)
+		if !keeps[i] {
+			continue
+		}
+		if hits[i].WordScore = s; s > best {
+			best, share = s, words.Share(q.Text, slots[i:i+1])[0]
 		}
 	}
 	var out []index.Hit
 	for i, h := range hits {
 		w, v := 0.0, max(h.VectorScore, 0)
 		if best > 0 {
-			w = h.WordScore / best
+			w = h.WordScore / best * share
 		}
 		switch q.Mode {
 		case index.Hybrid:

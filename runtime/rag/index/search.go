@@ -48,7 +48,8 @@ type Query struct {
 	Filter []storage.Condition
 	// Weight of the vectors' score beside that of the words; nil is DefaultWeight.
 	Weight *float64
-	// Ranks fuses by rank instead of by score.
+	// Ranks fuses by rank instead of by score, which then tells nothing of how well a
+	// passage fits, only its place.
 	Ranks bool
 	// MinScore that a hit must have.
 	MinScore float64
@@ -66,11 +67,15 @@ type Hit struct {
 	storage.PassageKey
 	// Passages is how many the document's version has: N-1 and N+1 are neighbours.
 	Passages int
-	// Score is 0 to 1: fused, the cosine, or by words in relation to the best found.
+	// Score is 0 to 1, tells how well the passage fits the query, and can be compared
+	// between searches of one index: by words, WordScore in relation to the best found,
+	// times the share of the query that this one holds (see textindex's Share); by vector,
+	// VectorScore; else both, as Fuse has them.
 	Score float64
 	// WordScore is BM25's; 0 if no word fits, or words weren't asked for.
 	WordScore float64
-	// VectorScore is the cosine; 0 if unknown or not asked for.
+	// VectorScore is the cosine; 0 if unknown or not asked for. Learnt vectors know no word
+	// that the passages lack: theirs is less by the share of the query that is unknown.
 	VectorScore float64
 }
 
@@ -146,6 +151,8 @@ func (q Query) weight() float64 {
 type scan struct {
 	*vectorindex.Index
 	query []float32
+	// known is the share of the text that the vector tells of, by which cosines count.
+	known float64
 }
 
 // scan gives what the query's vector is compared with; nil if there is nothing.
@@ -153,10 +160,10 @@ func (x *Index) scan(q Query) *scan {
 	switch {
 	case q.Mode == ByWords || q.Dense != nil:
 	case x.options.Vectors == StoredVectors && len(q.Vector) > 0 && x.vectors != nil:
-		return &scan{x.vectors, q.Vector}
+		return &scan{x.vectors, q.Vector, 1}
 	case x.learnt != nil:
 		if v := x.learnt.model.Fold(q.Text); v != nil {
-			return &scan{x.learnt.vectors, v}
+			return &scan{x.learnt.vectors, v, x.text.Known(q.Text)}
 		}
 	}
 	return nil
@@ -192,7 +199,10 @@ func (x *Index) find(q Query, depth int) (*candidates, error) {
 		}
 		for _, h := range x.text.Search(q.Text, depth, keeps) {
 			found.add(h.ID).words = h.Score
-			found.best = max(found.best, h.Score)
+		}
+		if len(found.list) > 0 {
+			best := found.list[0]
+			found.best, found.share = best.words, x.text.Share(q.Text, []uint32{best.slot})[0]
 		}
 	}
 	words := len(found.list)
@@ -242,12 +252,12 @@ func (x *Index) findNear(q Query, found *candidates, depth int, keep bitmap, all
 	}
 	for i, slot := range words {
 		c := found.add(slot)
-		c.cosine, c.stored = float64(scores[i]), x.vectors == s.Index && s.Has(slot)
+		c.cosine, c.stored = float64(scores[i])*s.known, x.vectors == s.Index && s.Has(slot)
 	}
 	found.more = found.more || len(near) == depth
 	for _, h := range near {
 		c := found.add(h.Slot)
-		c.cosine, c.stored = float64(h.Score), x.vectors == s.Index
+		c.cosine, c.stored = float64(h.Score)*s.known, x.vectors == s.Index
 	}
 	return nil
 }

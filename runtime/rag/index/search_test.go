@@ -101,6 +101,9 @@ func TestHitsBelowTheLeastScoreAreNotGiven(t *testing.T) {
 	expect(t, b.found(index.Query{Text: "red boat"}), key("a", 0), key("a", 1))
 	expect(t, b.found(index.Query{Text: "red boat", MinScore: 0.9}), key("a", 0))
 	expect(t, b.found(index.Query{Text: "red boat", MinScore: 1.1}))
+	// A word that no passage has is missed in all of them, however well the other one fits.
+	expect(t, b.found(index.Query{Text: "green submarine", MinScore: 0.3}), key("a", 2))
+	expect(t, b.found(index.Query{Text: "green submarine", MinScore: 0.5}))
 	expect(t, b.found(index.Query{Text: "submarine"}))
 	expect(t, b.found(index.Query{Text: ""}))
 }
@@ -214,15 +217,16 @@ func TestFuse(t *testing.T) {
 	near := cmp.Comparer(func(a, b float64) bool { return math.Abs(a-b) < 1e-9 })
 	for _, tc := range []struct {
 		words, cosines []float64
-		weight         float64
+		share, weight  float64
 		want           []float64
 	}{
-		{[]float64{4, 2, 0}, []float64{0.5, 1, -1}, 0.5, []float64{1.25 / 1.5, 1 / 1.5, 0}},
-		{[]float64{0, 0}, []float64{0.5, 0.25}, 1, []float64{0.25, 0.125}},
-		{[]float64{4, 2}, []float64{1, 1}, 0, []float64{1, 0.5}},
-		{nil, nil, 1, []float64{}},
+		{[]float64{4, 2, 0}, []float64{0.5, 1, -1}, 1, 0.5, []float64{1.25 / 1.5, 1 / 1.5, 0}},
+		{[]float64{4, 2, 0}, []float64{0.5, 1, -1}, 0.5, 0.5, []float64{0.75 / 1.5, 0.75 / 1.5, 0}},
+		{[]float64{0, 0}, []float64{0.5, 0.25}, 0, 1, []float64{0.25, 0.125}},
+		{[]float64{4, 2}, []float64{1, 1}, 1, 0, []float64{1, 0.5}},
+		{nil, nil, 1, 1, []float64{}},
 	} {
-		if diff := cmp.Diff(tc.want, index.Fuse(tc.words, tc.cosines, tc.weight), near); diff != "" {
+		if diff := cmp.Diff(tc.want, index.Fuse(tc.words, tc.cosines, tc.share, tc.weight), near); diff != "" {
 			t.Errorf("%v %v: (-want +got)\n%s", tc.words, tc.cosines, diff)
 		}
 	}
