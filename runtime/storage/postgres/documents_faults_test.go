@@ -34,27 +34,39 @@ func versionOf(t *testing.T, s storage.Store, id tenancy.ID, doc string, n int) 
 	return storage.Document{ID: doc, Version: version, Title: fmt.Sprint(version), Passages: n, Updated: time.Now()}
 }
 
-// wantWhole fails unless one whole version is there, and returns it.
+// wantWhole fails unless one whole version is there, and returns it. A call that its caller
+// gave up may still be done while it reads: then it reads anew.
 func wantWhole(t *testing.T, s storage.Store, id tenancy.ID, doc string) storage.Document {
 	t.Helper()
-	d, there, err := s.Documents().Document(t.Context(), id, doc)
-	if err != nil || !there {
-		t.Fatalf("document %q: there %v, error %v", doc, there, err)
-	}
-	got, err := s.Documents().Passages(t.Context(), id, doc, d.Version, 0, 1000, true)
-	if err != nil || len(got) != d.Passages {
-		t.Fatalf("%d passages of %d, error %v", len(got), d.Passages, err)
-	}
-	for i, p := range got {
-		if p.N != i || p.Text != d.Title || len(p.Vector) != 2 || p.Vector[1] != float32(i) {
-			t.Fatalf("passage %d of version %s is %+v", i, d.Title, p)
+	for {
+		d, there, err := s.Documents().Document(t.Context(), id, doc)
+		if err != nil || !there {
+			t.Fatalf("document %q: there %v, error %v", doc, there, err)
 		}
+		got, err := s.Documents().Passages(t.Context(), id, doc, d.Version, 0, 1000, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		documents, passages, err := s.Documents().Totals(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if after, _, err := s.Documents().Document(t.Context(), id, doc); err != nil || after.Version != d.Version {
+			if err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		if len(got) != d.Passages || documents != 1 || passages != int64(d.Passages) {
+			t.Fatalf("version %s has %d passages of %d; totals %d and %d", d.Title, len(got), d.Passages, documents, passages)
+		}
+		for i, p := range got {
+			if p.N != i || p.Text != d.Title || len(p.Vector) != 2 || p.Vector[1] != float32(i) {
+				t.Fatalf("passage %d of version %s is %+v", i, d.Title, p)
+			}
+		}
+		return d
 	}
-	documents, passages, err := s.Documents().Totals(t.Context(), id)
-	if err != nil || documents != 1 || passages != int64(d.Passages) {
-		t.Fatalf("totals %d and %d, error %v", documents, passages, err)
-	}
-	return d
 }
 
 // TestPublishThroughFaults: the way breaks at any moment of publishing; a reader finds the

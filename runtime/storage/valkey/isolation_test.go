@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/crispy-enigma/crispy-enigma/api/statestore"
 	"github.com/crispy-enigma/crispy-enigma/hack/servers"
@@ -61,6 +63,26 @@ func everything(ctx context.Context, s storage.Store, id tenancy.ID) error {
 			_, _, err := s.Audit().Records(ctx, id, now.Add(-time.Hour), now.Add(time.Hour), 5, "")
 			return err
 		},
+		func() error { return replace(ctx, s, id, "d", 3) },
+		func() error { return replace(ctx, s, id, "d", 2) },
+		func() error { return replace(ctx, s, id, "gone", 1) },
+		func() error { _, err := s.Documents().Remove(ctx, id, "gone"); return err },
+		func() error { _, _, err := s.Documents().List(ctx, id, 5, ""); return err },
+		func() error { _, err := s.Documents().Changes(ctx, id, 0, 5); return err },
+		func() error { _, err := s.Documents().Await(ctx, id, -1); return err },
+		func() error {
+			_, err := s.Documents().Vectors(ctx, id, []storage.PassageKey{{Doc: "d", Version: 1}})
+			return err
+		},
+		func() error {
+			return s.Jobs().Add(ctx, id, storage.Job{ID: jobID, Kind: "ingest", Created: now}, []byte("c4nary payload"))
+		},
+		func() error { _, _, err := s.Jobs().Take(ctx, id, "w", []string{"ingest"}, now, now); return err },
+		func() error { _, err := s.Jobs().Payload(ctx, id, jobID); return err },
+		func() error {
+			return s.Jobs().Update(ctx, id, "w", storage.Job{ID: jobID, State: storage.JobQueued}, now, now)
+		},
+		func() error { _, err := s.Jobs().Open(ctx, id); return err },
 		func() error { return s.Portable().Dump(ctx, id, "", func(storage.Record, string) error { return nil }) },
 	}
 	for i, step := range steps {
@@ -69,6 +91,35 @@ func everything(ctx context.Context, s storage.Store, id tenancy.ID) error {
 		}
 	}
 	return nil
+}
+
+const jobID = "0a3c7a0e-7c1b-4c8e-9d58-1e8f3f0c2b11"
+
+// replace publishes a version of n passages, one more than which is staged; all tell which
+// version it is.
+func replace(ctx context.Context, s storage.Store, id tenancy.ID, doc string, n int) error {
+	d, err := staged(ctx, s, id, doc, n)
+	if err == nil {
+		_, err = s.Documents().Publish(ctx, id, d)
+	}
+	return err
+}
+
+func staged(ctx context.Context, s storage.Store, id tenancy.ID, doc string, n int) (storage.Document, error) {
+	version, err := s.Documents().NextVersion(ctx, id)
+	if err != nil {
+		return storage.Document{}, err
+	}
+	all := make([]storage.Passage, n+1)
+	for i := range all {
+		all[i] = storage.Passage{N: i, Text: fmt.Sprint(version), Vector: []float32{1, float32(i)}}
+	}
+	for some := range slices.Chunk(all, storage.MaxStaged) {
+		if err := s.Documents().Stage(ctx, id, doc, version, some); err != nil {
+			return storage.Document{}, err
+		}
+	}
+	return storage.Document{ID: doc, Version: version, Title: fmt.Sprint(version), Passages: n, Updated: time.Now()}, nil
 }
 
 func dump(t testing.TB, s storage.Store, id tenancy.ID) (records []storage.Record) {
@@ -91,8 +142,8 @@ func TestATenantsOwnLoginIsEnough(t *testing.T) {
 		t.Fatal(err)
 	}
 	records := dump(t, s, id)
-	if len(records) != 5 {
-		t.Errorf("%d records, want a session, two budgets, usage and audit", len(records))
+	if len(records) != 7 {
+		t.Errorf("%d records, want a session, two budgets, usage, audit, passages and a document", len(records))
 	}
 	if n, err := s.Portable().Erase(t.Context(), id); err != nil || n != 1 {
 		t.Errorf("Erase: %d sessions, %v", n, err)
@@ -104,7 +155,8 @@ func TestATenantsOwnLoginIsEnough(t *testing.T) {
 	if err := s.Portable().Load(t.Context(), id, records); err != nil {
 		t.Errorf("Load: %v", err)
 	}
-	if d := cmp.Diff(records, dump(t, s, id)); d != "" {
+	numbers := cmp.Options{cmpopts.IgnoreFields(storage.Document{}, "Version", "Change"), cmpopts.IgnoreFields(storage.PassagesRecord{}, "Version")}
+	if d := cmp.Diff(records, dump(t, s, id), numbers); d != "" {
 		t.Errorf("after loading (-was +is):\n%s", d)
 	}
 }
