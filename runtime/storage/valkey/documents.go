@@ -200,57 +200,82 @@ func (d documents) Publish(ctx context.Context, t tenancy.ID, doc storage.Docume
 	if err := storage.CheckDocument(doc); err != nil {
 		return storage.Document{}, err
 	}
-	n := d.s.namesOf(t)
-	if err := d.s.publish(ctx, n, doc, doc.Version, doc.Updated, false); err != nil {
+	change, created, err := d.s.publish(ctx, d.s.namesOf(t), doc, doc.Version, doc.Updated, false)
+	if err != nil {
 		return storage.Document{}, err
 	}
-	kept, there, err := d.Document(ctx, t, doc.ID)
-	if err == nil && (!there || kept.Version != doc.Version) {
-		// Replaced or removed since: what became of it isn't this caller's.
-		err = storage.ErrOldVersion
+	if change == "" {
+		return d.published(ctx, t, doc)
 	}
-	return kept, err
+	kept := doc
+	kept.Updated = time.UnixMilli(doc.Updated.UnixMilli()).UTC()
+	made, err := strconv.ParseInt(created, 10, 64)
+	if err == nil {
+		kept.Change, err = strconv.ParseInt(change, 10, 64)
+	}
+	if err != nil {
+		return storage.Document{}, unreadable(err)
+	}
+	kept.Created = time.UnixMilli(made).UTC()
+	return kept, nil
+}
+
+// published is the version that was published before.
+func (d documents) published(ctx context.Context, t tenancy.ID, doc storage.Document) (storage.Document, error) {
+	kept, there, err := d.Document(ctx, t, doc.ID)
+	if err != nil {
+		return storage.Document{}, err
+	}
+	if !there || kept.Version != doc.Version {
+		return storage.Document{}, storage.ErrOldVersion // replaced or removed since
+	}
+	return kept, nil
 }
 
 // publish makes what is staged as a version the document's; dry, it only tells whether it
-// would. Where more is staged than is published, the passages are counted first, a few a
+// would. The change is "" if it was published before. Where more is staged than is published, the passages are counted first, a few a
 // script: those of a version only become more.
-func (s *Store) publish(ctx context.Context, n *names, d storage.Document, stagedAs int64, created time.Time, dry bool) error {
+func (s *Store) publish(ctx context.Context, n *names, d storage.Document, stagedAs int64, made time.Time, dry bool) (change, created string, err error) {
 	text, err := json.Marshal(about{d.Title, d.URL, d.Source, d.Metadata, d.ContentType, d.EmbeddingModel})
 	if err != nil {
-		return fmt.Errorf("spelling a document: %w", err)
+		return "", "", fmt.Errorf("spelling a document: %w", err)
 	}
 	how := ""
 	if dry {
 		how = "try"
 	}
 	for {
-		args := append(n.ofLibrary(d.ID), strconv.FormatInt(stagedAs, 10), strconv.Itoa(d.Passages), milliText(created), milliText(d.Updated),
+		args := append(n.ofLibrary(d.ID), strconv.FormatInt(stagedAs, 10), strconv.Itoa(d.Passages), milliText(made), milliText(d.Updated),
 			strconv.FormatInt(d.Bytes, 10), string(text), how)
 		reply, err := s.run(ctx, n, publishScript, n.libraryKeys(), args...)
 		if err != nil {
-			return err
+			return "", "", err
 		}
 		refused, err := code(&reply[0])
 		switch {
 		case err != nil:
-			return err
+			return "", "", err
 		case refused == refusedOld:
-			return storage.ErrOldVersion
+			return "", "", storage.ErrOldVersion
 		case refused == refusedShape:
-			return storage.ErrIncomplete
+			return "", "", storage.ErrIncomplete
 		case refused != refusedFirst:
-			return nil
+			if len(reply) != 3 {
+				return "", "", unreadable(errShort)
+			}
+			change, _ = reply[1].ToString()
+			created, _ = reply[2].ToString()
+			return change, created, nil
 		}
 		whole, err := s.counted(ctx, n, d, stagedAs)
 		if err != nil {
-			return err
+			return "", "", err
 		}
 		if !whole {
-			return storage.ErrIncomplete
+			return "", "", storage.ErrIncomplete
 		}
 		if dry {
-			return nil
+			return "", "", nil
 		}
 		how = "sure"
 	}

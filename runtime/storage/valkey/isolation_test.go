@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/google/uuid"
 
 	"github.com/crispy-enigma/crispy-enigma/api/statestore"
 	"github.com/crispy-enigma/crispy-enigma/hack/servers"
@@ -34,6 +35,7 @@ func everything(ctx context.Context, s storage.Store, id tenancy.ID) error {
 	windows := []storage.Window{{Name: "long", Limit: 1000, Length: time.Minute}}
 	limits := []storage.Limit{{Name: "day", Max: 1000, Until: now.Add(time.Hour)}, {Name: "ever", Max: 1000}}
 	var r storage.Reservation
+	jobID := uuid.NewString()
 	steps := []func() error{
 		func() error {
 			return s.Sessions().Append(ctx, id, o, "s", msgs, storage.Keep{MaxMessages: 5, Retention: time.Hour})
@@ -80,7 +82,7 @@ func everything(ctx context.Context, s storage.Store, id tenancy.ID) error {
 		func() error { _, _, err := s.Jobs().Take(ctx, id, "w", []string{"ingest"}, now, now); return err },
 		func() error { _, err := s.Jobs().Payload(ctx, id, jobID); return err },
 		func() error {
-			return s.Jobs().Update(ctx, id, "w", storage.Job{ID: jobID, State: storage.JobQueued}, now, now)
+			return s.Jobs().Update(ctx, id, "w", storage.Job{ID: jobID, State: storage.JobDone}, now, now)
 		},
 		func() error { _, err := s.Jobs().Open(ctx, id); return err },
 		func() error { return s.Portable().Dump(ctx, id, "", func(storage.Record, string) error { return nil }) },
@@ -92,8 +94,6 @@ func everything(ctx context.Context, s storage.Store, id tenancy.ID) error {
 	}
 	return nil
 }
-
-const jobID = "0a3c7a0e-7c1b-4c8e-9d58-1e8f3f0c2b11"
 
 // replace publishes a version of n passages, one more than which is staged; all tell which
 // version it is.

@@ -16,6 +16,7 @@ const (
 	partial = 1 << iota
 	user
 	assistant
+	untrusted
 )
 
 // encode spells a message without its time, which the script puts in front.
@@ -23,6 +24,9 @@ func encode(m storage.Message) string {
 	b := make([]byte, 1, 8+len(m.Content))
 	if m.Partial {
 		b[0] |= partial
+	}
+	if m.Untrusted {
+		b[0] |= untrusted
 	}
 	switch m.Role {
 	case storage.RoleUser:
@@ -44,7 +48,7 @@ func decode(row string) (m storage.Message, err error) {
 	}
 	m.At = milli(row)
 	flags, rest := row[8], row[9:]
-	m.Partial = flags&partial != 0
+	m.Partial, m.Untrusted = flags&partial != 0, flags&untrusted != 0
 	tokens, n := binary.Varint([]byte(rest[:min(len(rest), binary.MaxVarintLen64)]))
 	if n <= 0 {
 		return m, unreadable(errShort)

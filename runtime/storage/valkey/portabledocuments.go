@@ -40,7 +40,7 @@ func (s *Store) publishLoaded(ctx context.Context, n *names, records []storage.R
 		if r.Document == nil {
 			continue
 		}
-		if err := s.publish(ctx, n, *r.Document, -r.Document.Version, r.Document.Created, dry); err != nil {
+		if _, _, err := s.publish(ctx, n, *r.Document, -r.Document.Version, r.Document.Created, dry); err != nil {
 			return fmt.Errorf("loading document: %w", err)
 		}
 	}
