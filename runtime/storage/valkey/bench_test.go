@@ -3,6 +3,7 @@ package valkey_test
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
@@ -204,3 +205,83 @@ func BenchmarkSessions(b *testing.B) {
 }
 
 func sessionID(i int) string { return fmt.Sprintf("0193a1c2-7d3e-7abc-8def-%012d", i) }
+
+// BenchmarkDocuments ingests 100,000 chunks of about 970 bytes and 768 dimensions, reads
+// them all as a restart does, looks rows up as rescoring does, and removes them.
+func BenchmarkDocuments(b *testing.B) {
+	const chunks, each, dimensions = 100_000, 1000, 768
+	ctx := b.Context()
+	r, id := servers.Redis(b, servers.RedisOptions{}), tenant(b, "owner/acme")
+	s := open(b, valkey.Options{URL: r.URL(login(b, r, id), password)})
+	memory := func() float64 {
+		info := r.Do(b, "INFO", "memory")
+		text, err := info.ToString()
+		if err != nil {
+			b.Fatal(err)
+		}
+		_, rest, _ := strings.Cut(text, "used_memory:")
+		n, err := strconv.ParseFloat(rest[:strings.IndexByte(rest, '\r')], 64)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return n
+	}
+	made := make([]storage.Passage, each)
+	for i := range made {
+		made[i].Text = strings.Repeat(fmt.Sprintf("word%d ", i), 120)
+		made[i].Headings = []string{"A heading", "Another"}
+		made[i].Vector = make([]float32, dimensions)
+		for j := range made[i].Vector {
+			made[i].Vector[j] = float32(rand.NormFloat64())
+		}
+	}
+	for b.Loop() {
+		empty := memory()
+		version, err := s.Documents().NextVersion(ctx, id)
+		if err != nil {
+			b.Fatal(err)
+		}
+		start := time.Now()
+		for from := 0; from < chunks; from += each {
+			for i := range made {
+				made[i].N = from + i
+			}
+			if err := s.Documents().Stage(ctx, id, "large", version, made); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(chunks/time.Since(start).Seconds(), "ingest-chunks/s")
+		start = time.Now()
+		if _, err := s.Documents().Publish(ctx, id, storage.Document{ID: "large", Version: version, Passages: chunks, Updated: time.Now()}); err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(time.Since(start).Microseconds())/1000, "publish-ms")
+		b.ReportMetric((memory()-empty)/chunks, "B/chunk")
+		start = time.Now()
+		for n := 0; n < chunks; {
+			page, err := s.Documents().Passages(ctx, id, "large", version, n, 500, true)
+			if err != nil || len(page) == 0 {
+				b.Fatal(len(page), err)
+			}
+			n += len(page)
+		}
+		b.ReportMetric(time.Since(start).Seconds(), "load-s")
+		start = time.Now()
+		const looks = 200
+		for range looks {
+			keys := make([]storage.PassageKey, 40)
+			for i := range keys {
+				keys[i] = storage.PassageKey{Doc: "large", Version: version, N: rand.IntN(chunks)}
+			}
+			if found, err := s.Documents().Vectors(ctx, id, keys); err != nil || found[39] == nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(time.Since(start).Microseconds())/looks/40, "row-µs")
+		start = time.Now()
+		if _, err := s.Documents().Remove(ctx, id, "large"); err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(time.Since(start).Microseconds())/1000, "remove-ms")
+	}
+}
