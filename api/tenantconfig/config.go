@@ -348,8 +348,9 @@ type Documents struct {
 	LinkHosts []string `json:"linkHosts,omitempty"`
 	// RerankModel orders what was found once more; empty for none.
 	RerankModel string `json:"rerankModel,omitempty"`
-	// MinScoreMilli is the score, in thousandths, below which a passage isn't given.
-	MinScoreMilli int `json:"minScoreMilli,omitempty"`
+	// MinScoreMilli is the score, in thousandths, below which a passage isn't given, 0 to
+	// 1000. Nil is the default of the search.
+	MinScoreMilli *int `json:"minScoreMilli,omitempty"`
 	// VectorWeightMilli is the weight of the vectors' score beside that of the words', in
 	// thousandths, 0 to 10000. Nil is the default of the search.
 	VectorWeightMilli *int `json:"vectorWeightMilli,omitempty"`

@@ -74,7 +74,9 @@ func validateDocuments(r *report, c *Config) {
 	validateOutboundHosts(r, d.FetchHosts, "documents.fetchHosts")
 	validateOutboundHosts(r, d.LinkHosts, "documents.linkHosts")
 	r.require(d.RerankModel == "" || upstream == UpstreamWorkersAI, "documents.rerankModel", "needs upstream %s", UpstreamWorkersAI)
-	r.within(d.MinScoreMilli, 0, 1000, "documents.minScoreMilli")
+	if d.MinScoreMilli != nil {
+		r.within(*d.MinScoreMilli, 0, 1000, "documents.minScoreMilli")
+	}
 	if d.VectorWeightMilli != nil {
 		r.within(*d.VectorWeightMilli, 0, 10_000, "documents.vectorWeightMilli")
 	}

@@ -65,7 +65,8 @@ type Documents struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[!-~]+$')",message="spec.documents.rerankModel must be a model's name without spaces, in ASCII"
 	// +optional
 	RerankModel string `json:"rerankModel,omitempty"`
-	// minScore leaves out passages of a lower score, from 0 to 1. Default: 0, none.
+	// minScore leaves out passages of a lower score, from 0 to 1; 0 leaves none out.
+	// Default: those that have neither a score of 0.25 nor a cosine of 0.35.
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1
 	// +optional

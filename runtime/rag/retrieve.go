@@ -13,7 +13,6 @@ import (
 	"github.com/crispy-enigma/crispy-enigma/runtime/guard"
 	"github.com/crispy-enigma/crispy-enigma/runtime/httpapi"
 	"github.com/crispy-enigma/crispy-enigma/runtime/rag/index"
-	"github.com/crispy-enigma/crispy-enigma/runtime/rag/textindex"
 	"github.com/crispy-enigma/crispy-enigma/runtime/storage"
 	"github.com/crispy-enigma/crispy-enigma/runtime/tenancy"
 )
@@ -23,13 +22,12 @@ const (
 	searchAttempts = 3
 	// readyWithin is how long a search waits for the index after a start.
 	readyWithin = 10 * time.Second
-	// leastCosine is what a passage that shares no word with the query needs to be found:
-	// every query is somehow near to something.
-	leastCosine = 0.35
+	// Where the tenant sets no least score a passage needs leastScore or leastCosine: every
+	// query shares some word with something, and is somehow near to something. By the
+	// evaluation nearly all questions that are answered reach it, and most others don't.
+	leastScore, leastCosine = 0.25, 0.35
 	// rerankFactor is how many times as many passages are found to be reranked.
 	rerankFactor = 4
-	// sureSources is how many of the best sources confidence is judged by.
-	sureSources = 3
 )
 
 // finding is what was found.
@@ -89,7 +87,7 @@ func (f *Feature) attempt(ctx context.Context, c httpapi.Call, x *index.Index, q
 	}
 	read = read[:min(len(read), q.topK)]
 	found := finding{sources: join(read, passageChars(c.Tenant.Config))}
-	found.confidence = confidenceIn(q.text, found.sources, read)
+	found.confidence = confidenceIn(read)
 	return found, nil
 }
 
@@ -110,10 +108,13 @@ func catchUp(ctx context.Context, x *index.Index) error {
 // hits asks the index.
 func (f *Feature) hits(ctx context.Context, t *tenancy.Tenant, x *index.Index, q query, vector []float32) ([]index.Hit, error) {
 	cfg := t.Config.Documents
-	iq := index.Query{Text: q.text, Vector: vector, K: q.topK, Filter: q.filter, MinScore: float64(cfg.MinScoreMilli) / 1000}
+	iq := index.Query{Text: q.text, Vector: vector, K: q.topK, Filter: q.filter}
 	if cfg.VectorWeightMilli != nil {
 		weight := float64(*cfg.VectorWeightMilli) / 1000
 		iq.Weight = &weight
+	}
+	if cfg.MinScoreMilli != nil {
+		iq.MinScore = float64(*cfg.MinScoreMilli) / 1000
 	}
 	switch q.mode {
 	case modeVector:
@@ -134,7 +135,9 @@ func (f *Feature) hits(ctx context.Context, t *tenancy.Tenant, x *index.Index, q
 	if err != nil {
 		return nil, fmt.Errorf("searching: %w", err)
 	}
-	return slices.DeleteFunc(found, func(h index.Hit) bool { return h.WordScore == 0 && h.VectorScore < leastCosine }), nil
+	return slices.DeleteFunc(found, func(h index.Hit) bool {
+		return cfg.MinScoreMilli == nil && h.VectorScore < leastCosine && (h.WordScore == 0 || h.Score < leastScore)
+	}), nil
 }
 
 // dense asks the store of vectors, which may have those of versions that aren't found yet,
@@ -195,45 +198,15 @@ func (f *Feature) rerank(ctx context.Context, c httpapi.Call, q query, read []pa
 	return out, nil
 }
 
-// confidenceIn guesses how surely the sources answer: the share of the query's terms that
-// the three best ones hold, and where there is a cosine the mean of that share and the best
-// cosine. An answer without citations halves it, and one that says that the documents
-// don't answer makes it 0.
-func confidenceIn(text string, sources []guard.Source, read []passage) float64 {
-	if len(sources) == 0 {
-		return 0
-	}
-	asked := map[string]bool{}
-	for term := range textindex.Terms(text) {
-		asked[term] = false
-	}
-	for _, s := range sources[:min(len(sources), sureSources)] {
-		for _, part := range append([]string{s.Text, s.Title}, s.Headings...) {
-			for term := range textindex.Terms(part) {
-				if _, ok := asked[term]; ok {
-					asked[term] = true
-				}
-			}
-		}
-	}
-	there := 0
-	for _, seen := range asked {
-		if seen {
-			there++
-		}
-	}
-	var cosine float64
+// confidenceIn guesses how surely the passages answer: the best score, or the best cosine
+// if that is more. An answer without citations halves it, and one that says that the
+// documents don't answer makes it 0.
+func confidenceIn(read []passage) float64 {
+	var best float64
 	for _, p := range read {
-		cosine = max(cosine, p.hit.VectorScore)
+		best = max(best, p.hit.Score, p.hit.VectorScore)
 	}
-	confidence := cosine
-	if len(asked) > 0 {
-		confidence = float64(there) / float64(len(asked))
-		if cosine > 0 {
-			confidence = (confidence + cosine) / 2
-		}
-	}
-	return rounded(confidence)
+	return rounded(best)
 }
 
 func rounded(confidence float64) float64 {

@@ -67,6 +67,41 @@ func TestWhereNothingIsFoundNoModelIsAsked(t *testing.T) {
 	}
 }
 
+// One word in common is no answer, unless the tenant wants to see it all the same.
+func TestAPassageThatHoldsLittleOfTheQueryIsNoSource(t *testing.T) {
+	t.Parallel()
+	none, much := 0, 900
+	for name, c := range map[string]struct {
+		least *int
+		query string
+		found int
+	}{
+		"little of the query":         {nil, "Which herons paid quarterly taxes to the council in Vienna?", 0},
+		"little, and all is wanted":   {&none, "Which herons paid quarterly taxes to the council in Vienna?", 1},
+		"most of the query":           {nil, "Where do herons nest in winter?", 1},
+		"most, but nearly all is due": {&much, "Where do herons nest in winter?", 0},
+		"all of it":                   {&much, "Where do herons nest?", 1},
+	} {
+		for arm, cfg := range map[string]func(*tenantconfig.Config){"learnt": func(*tenantconfig.Config) {}, "model": withModel} {
+			if arm == "model" && c.least == &much {
+				continue // its vectors have their say in the score
+			}
+			b := newBed(t, setup{up: []aifake.Answer{aifake.Says("So it is [1].")}, cfg: func(t *tenantconfig.Config) {
+				cfg(t)
+				t.Documents.MinScoreMilli = c.least
+			}})
+			b.must("birds", herons)
+			f := b.search(fields{"query": c.query})
+			if len(f.Sources) != c.found || (f.Answer == rag.NothingFound) != (c.found == 0) {
+				t.Errorf("%s, %s: %+v", name, arm, f)
+			}
+			if c.found > 0 && f.Confidence < f.Sources[0].Score {
+				t.Errorf("%s, %s: confidence %v with a score of %v", name, arm, f.Confidence, f.Sources[0].Score)
+			}
+		}
+	}
+}
+
 func TestAModelThatFindsNoAnswerIsBelievedAndNotKept(t *testing.T) {
 	t.Parallel()
 	b := newBed(t, setup{up: []aifake.Answer{aifake.Says(rag.NothingFound)}})

@@ -41,9 +41,7 @@ func documents(in Inputs) tenantconfig.Documents {
 			d.Chunking.Overlap = &overlap
 		}
 	}
-	if m := milliOf(spec.MinScore); m != nil {
-		d.MinScoreMilli = *m
-	}
+	d.MinScoreMilli = milliOf(spec.MinScore)
 	if c := spec.Cache; c != nil {
 		if c.TTL != nil && c.TTL.Duration == 0 {
 			d.CacheSeconds = -1
