@@ -152,7 +152,7 @@ func (x *exchange) keep(ctx context.Context, out turn.Outcome, partial bool) (er
 	// Both times are of the end: another request of the session may have been kept since
 	// this one was asked, and messages follow each other in time as in order.
 	said := x.feature.Now()
-	a := storage.Message{Role: storage.RoleAssistant, Content: out.Text, At: said, Partial: partial}
+	a := storage.Message{Role: storage.RoleAssistant, Content: out.Text, At: said, Partial: partial, Untrusted: out.Untrusted}
 	if !out.Usage.Estimated && out.Steps == 1 {
 		a.Tokens = out.Usage.Out
 	}

@@ -113,6 +113,7 @@ func (x *exchange) params() turn.Params {
 		Temperature: x.temperature, Sampling: x.sampling, Tools: x.tools, Admission: x.admission,
 		MustHaveTools: x.req.UseTools != nil && *x.req.UseTools,
 		Untrusted:     len(x.prompt.sources) > 0 || x.prompt.tool != "",
+		Hearsay:       x.prompt.hearsay(),
 		Answer:        guard.Policy{Sources: x.prompt.sources, Citations: len(x.prompt.sources) > 0},
 	}
 	if p.Untrusted {

@@ -26,11 +26,16 @@ type prompt struct {
 	system string
 	past   []storage.Message // newest first
 	// summary is of what came before past.
-	summary string
+	summary summary
 	// tool is the result of the tool that the caller named, fenced; toolText without.
 	tool, toolText string
 	sources        []guard.Source
 	message        string
+}
+
+// hearsay tells that an earlier answer was made after untrusted text.
+func (p *prompt) hearsay() bool {
+	return p.summary.Untrusted || slices.ContainsFunc(p.past, func(m storage.Message) bool { return m.Untrusted })
 }
 
 // room is how many tokens of the model's context are left for history, passages and the
@@ -88,7 +93,7 @@ func (x *exchange) messages() []ai.Message {
 	}
 	question := x.question()
 	room -= x.feature.Estimator.Text(x.models[0], question) - x.feature.Estimator.Text(x.models[0], p.message)
-	room -= x.feature.Estimator.Text(x.models[0], p.summary)
+	room -= x.feature.Estimator.Text(x.models[0], p.summary.Text)
 	past := x.fitting(p.past, room)
 	msgs := make([]ai.Message, 0, len(past)+2)
 	if system := x.systemText(); system != "" {
@@ -109,8 +114,8 @@ func (x *exchange) systemText() string {
 	if len(x.prompt.sources) > 0 {
 		parts = append(parts, groundRules)
 	}
-	if x.prompt.summary != "" {
-		parts = append(parts, "What was said before, summed up:\n"+guard.Fence("summary", "earlier conversation", x.prompt.summary), guard.Rules)
+	if x.prompt.summary.Text != "" {
+		parts = append(parts, "What was said before, summed up:\n"+guard.Fence("summary", "earlier conversation", x.prompt.summary.Text), guard.Rules)
 	}
 	return strings.TrimSpace(strings.Join(parts, "\n\n"))
 }

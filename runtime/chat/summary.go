@@ -28,6 +28,8 @@ const (
 type summary struct {
 	Through int64  `json:"through"` // Unix milliseconds, that message included
 	Text    string `json:"text"`
+	// Untrusted tells that an answer that it sums up was.
+	Untrusted bool `json:"untrusted,omitempty"`
 }
 
 // summarize puts a summary in the place of messages that don't fit into the prompt, where
@@ -44,7 +46,7 @@ func (x *exchange) summarize(ctx context.Context) {
 	had := x.cachedSummary(ctx)
 	since := since(x.prompt.past, had.Through)
 	if had.Text != "" {
-		x.prompt.past, x.prompt.summary = since, had.Text
+		x.prompt.past, x.prompt.summary = since, had
 	}
 	unread := len(since) == x.historyLimit()
 	if len(x.fitting(since, room)) == len(since) && !unread {
@@ -64,8 +66,10 @@ func (x *exchange) summarize(ctx context.Context) {
 		x.feature.Logger.Warn("conversation not summed up", "tenant", x.call.Tenant.ID.String(), "trace_id", x.call.TraceID, "error", err)
 		return
 	}
-	x.prompt.past, x.prompt.summary = rest, text
-	x.keepSummary(ctx, summary{Through: fallen[0].At.UnixMilli(), Text: text})
+	was := prompt{past: fallen, summary: had}
+	made := summary{Through: fallen[0].At.UnixMilli(), Text: text, Untrusted: was.hearsay()}
+	x.prompt.past, x.prompt.summary = rest, made
+	x.keepSummary(ctx, made)
 }
 
 // since are the messages after a time; all are newest first.

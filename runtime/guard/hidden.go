@@ -37,8 +37,10 @@ type Hidden struct {
 func NewHidden(texts ...string) *Hidden {
 	h := &Hidden{seed: maphash.MakeSeed(), grams: map[uint64]struct{}{}, words: map[int]map[uint64]struct{}{}}
 	for _, text := range texts {
-		for _, form := range disguises(text) {
-			h.addGrams(letters(form.text), form.stride)
+		if len(letters(text)) >= window { // of a text whose words are no secret, nor are their codes
+			for _, form := range disguises(text) {
+				h.addGrams(letters(form.text), form.stride)
+			}
 		}
 		for word := range strings.FieldsFuncSeq(text, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '_' && r != '-' }) {
 			if isSecret(word) {

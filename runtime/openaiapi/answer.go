@@ -137,7 +137,7 @@ func (x *exchange) keep(ctx context.Context, out turn.Outcome, partial bool) err
 	after, done := afterwards(ctx)
 	defer done()
 	said, cfg := x.f.Now(), x.c.Tenant.Config.Sessions
-	answer := storage.Message{Role: storage.RoleAssistant, Content: out.Text, At: said, Partial: partial}
+	answer := storage.Message{Role: storage.RoleAssistant, Content: out.Text, At: said, Partial: partial, Untrusted: out.Untrusted}
 	if !out.Usage.Estimated {
 		answer.Tokens = out.Usage.Out
 	}

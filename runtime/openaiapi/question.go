@@ -144,9 +144,10 @@ func (x *exchange) extend(ctx context.Context) error {
 		}
 	}
 	// The client's results aren't vouched for: with our own tools at hand they could make
-	// the model act.
+	// the model act. Nor is it known what the answers were made from that it sends along.
 	for _, m := range x.q.messages {
 		x.params.Untrusted = x.params.Untrusted || m.Role == ai.RoleTool
+		x.params.Hearsay = x.params.Hearsay || m.Role == ai.RoleAssistant
 	}
 	return nil
 }

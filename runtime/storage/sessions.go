@@ -23,6 +23,9 @@ type Message struct {
 	Tokens int
 	// Partial marks an answer that was cut off.
 	Partial bool
+	// Untrusted marks an answer that was made after text that nobody vouches for, or after
+	// another such answer.
+	Untrusted bool
 }
 
 // Owner is whose sessions a call may touch. A session belongs to the caller that

@@ -65,7 +65,7 @@ func (f *Feature) Tools(_ context.Context, c httpapi.Call) []turn.Tool {
 		if may(c.Caller, t) {
 			offered = append(offered, turn.Tool{
 				Tool:   ai.Tool{Name: t.function, Description: t.description, Parameters: t.parameters},
-				Writes: t.writes, Leaves: t.leaves, Pure: t.pure, AfterUntrusted: t.afterUntrusted,
+				Writes: t.writes, Leaves: t.leaves, Pure: t.pure, AfterUntrusted: t.afterUntrusted, Origin: t.origin,
 			})
 		}
 	}

@@ -51,7 +51,7 @@ func (s *server) tool(remote *mcp.Tool) (*tool, *tenantconfig.ToolStatus) {
 	remoteTool := remote.Name
 	return &tool{
 		name: name, description: description, parameters: parameters, schema: checked,
-		writes: writes, leaves: true, timeout: seconds(s.cfg.TimeoutSeconds),
+		writes: writes, leaves: true, origin: s.cfg.Name, timeout: seconds(s.cfg.TimeoutSeconds),
 		run: func(ctx context.Context, _ *job, params map[string]any) (any, error) {
 			return s.call(ctx, remoteTool, params, !writes)
 		},

@@ -39,7 +39,9 @@ type tool struct {
 	// writes, leaves, pure and afterUntrusted as turn.Tool has them; changesDocuments is
 	// what ingests.
 	writes, leaves, pure, changesDocuments, afterUntrusted bool
-	timeout                                                time.Duration
+	// origin is the server whose own words the description is, empty for others.
+	origin  string
+	timeout time.Duration
 	// first tells what a tool that calls a model asks it first, for the estimate of what
 	// the run may cost; nil for others.
 	first func(*tenancy.Tenant, map[string]any) (messages []ai.Message, maxOut int)

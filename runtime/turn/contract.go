@@ -19,6 +19,9 @@ type Tool struct {
 	// Pure tells that its result is made of its parameters alone, so that it brings no
 	// text before the model that wasn't there.
 	Pure bool
+	// Origin is the server that describes it in words of its own, empty for tools that the
+	// tenant or the runtime describes.
+	Origin string
 	// AfterUntrusted tells that the tenant lets a model call it though text that nobody
 	// vouches for is before the model, see tenantconfig.Tools.AfterUntrusted.
 	AfterUntrusted bool

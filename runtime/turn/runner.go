@@ -85,7 +85,10 @@ type Params struct {
 	MustHaveTools bool
 	// Untrusted tells that Messages hold fenced text that nobody vouches for.
 	Untrusted bool
-	// Answer is what an answer may hold that is made after untrusted text. Hosts that may
+	// Hearsay tells that Messages hold earlier answers that were made after such text. What
+	// stands in them was filtered, and may still be an order.
+	Hearsay bool
+	// Answer is what an answer may hold that is made after untrusted text or hearsay. Hosts that may
 	// be linked to and what must be hidden are the tenant's if left out.
 	Answer guard.Policy
 	// Admission of the first step. Open and Whole settle it in any case. Nil reserves.
@@ -106,6 +109,9 @@ type Outcome struct {
 	Calls []ai.ToolCall
 	// Cited are the ids of the sources that the text cites, rising.
 	Cited []int
+	// Untrusted tells that Text was made after untrusted text or hearsay, and is hearsay to
+	// those who read it.
+	Untrusted bool
 	// Steps is how many model calls there were.
 	Steps int
 	// FirstToken is how long the first text took, 0 without any.

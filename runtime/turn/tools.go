@@ -130,8 +130,10 @@ func (t *Turn) judge(c ai.ToolCall) *job {
 		refuse(codeInvalid, "the arguments must be one JSON object")
 	case t.work.same[key] > maxSame:
 		refuse(codeFailed, "this call was made with the same arguments before; use its result, or call something else")
-	case t.untrusted && (j.tool.Writes || j.tool.Leaves) && !j.tool.AfterUntrusted:
-		refuse(codeDenied, "this tool changes something or sends something out, and may not be called once documents or results of tools have been read; tell the user to ask for it in a message of its own")
+	default:
+		if why := t.forbidden(j.tool, canonical); why != "" {
+			refuse(codeDenied, why)
+		}
 	}
 	return j
 }

@@ -81,6 +81,9 @@ func (r *Runner) begin(ctx context.Context, p Params) *Turn {
 	t.out.Model = p.Models[0]
 	t.work.left = maxCalls
 	t.work.bytes = maxTurnResults
+	if p.Hearsay || t.foreign("") {
+		t.filter = guard.NewFilter(t.policy())
+	}
 	if p.Untrusted {
 		t.distrust()
 	}
@@ -93,7 +96,9 @@ func (t *Turn) distrust() {
 		return
 	}
 	t.untrusted = true
-	t.filter = guard.NewFilter(t.policy())
+	if t.filter == nil {
+		t.filter = guard.NewFilter(t.policy())
+	}
 	if len(t.messages) > 0 && t.messages[0].Role == ai.RoleSystem {
 		t.messages[0].Content += "\n\n" + guard.Rules
 		return
@@ -163,7 +168,7 @@ func (t *Turn) end() Outcome {
 		}
 		t.out.Cited = t.filter.Cited()
 	}
-	t.out.Text = t.told.String()
+	t.out.Text, t.out.Untrusted = t.told.String(), t.untrusted || t.p.Hearsay
 	return t.out
 }
 

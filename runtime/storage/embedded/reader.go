@@ -137,14 +137,14 @@ func (r *reader) history(ctx context.Context, t tenancy.ID, o storage.Owner, id 
 
 func scanMessage(rows *sql.Rows, t tenancy.ID) (m storage.Message, err error) {
 	var owner string
-	var at int64
-	if err := rows.Scan(&owner, &m.Role, &m.Content, &at, &m.Tokens, &m.Partial); err != nil {
+	var at, marks int64
+	if err := rows.Scan(&owner, &m.Role, &m.Content, &at, &m.Tokens, &marks); err != nil {
 		return m, err
 	}
 	if owner != t.Identity() {
 		return m, fmt.Errorf("%w: a message of another tenant lies in a session", ErrCorrupt)
 	}
-	m.At = time.UnixMilli(at).UTC()
+	m.At, m.Partial, m.Untrusted = time.UnixMilli(at).UTC(), marks&markPartial != 0, marks&markUntrusted != 0
 	return m, nil
 }
 

@@ -55,7 +55,7 @@ func (t *tx) append(tenant, caller, id string, msgs []storage.Message, keep stor
 		n := min(2, len(msgs))
 		args := make([]any, 0, 14)
 		for i, m := range msgs[:n] {
-			args = append(args, a.session<<32+at+int64(i), tenant, m.Role, m.Content, m.At.UnixMilli(), m.Tokens, m.Partial)
+			args = append(args, a.session<<32+at+int64(i), tenant, m.Role, m.Content, m.At.UnixMilli(), m.Tokens, marks(m))
 		}
 		stmt := t.addTurn
 		if n == 1 {
@@ -70,6 +70,22 @@ func (t *tx) append(tenant, caller, id string, msgs []storage.Message, keep stor
 		err = do(t.dropMessages, a.session<<32, a.session<<32+a.first)
 	}
 	return a, err
+}
+
+// Bits of the column "partial", which once held the first alone.
+const (
+	markPartial = 1 << iota
+	markUntrusted
+)
+
+func marks(m storage.Message) (n int64) {
+	if m.Partial {
+		n |= markPartial
+	}
+	if m.Untrusted {
+		n |= markUntrusted
+	}
+	return n
 }
 
 func (s sessions) Delete(ctx context.Context, t tenancy.ID, o storage.Owner, id string) error {

@@ -40,7 +40,7 @@ func appendArgs(tag, caller, id string, msgs []storage.Message, keep int) []any 
 	ats, tokens, partials := make([]int64, n), make([]int64, n), make([]bool, n)
 	for i, m := range msgs {
 		roles[i], contents[i] = []byte(m.Role), []byte(m.Content)
-		ats[i], tokens[i], partials[i] = m.At.UnixMilli(), int64(m.Tokens), m.Partial
+		ats[i], tokens[i], partials[i] = m.At.UnixMilli(), tokensOf(m), m.Partial
 	}
 	return []any{tag, []byte(caller), []byte(id), roles, contents, ats, tokens, partials, int64(max(0, keep))}
 }
@@ -137,6 +137,15 @@ func (s sessions) History(ctx context.Context, t tenancy.ID, o storage.Owner, id
 	return found, err
 }
 
+// tokensOf is the column "tokens": the count, or below 0 its complement for an untrusted
+// message. The column was there before that mark, and pods of several versions share it.
+func tokensOf(m storage.Message) int64 {
+	if m.Untrusted {
+		return ^int64(m.Tokens)
+	}
+	return int64(m.Tokens)
+}
+
 // messages reads rows of messageColumns.
 func messages(ctx context.Context, c *pgx.Conn, tag, sql string, args ...any) ([]storage.Message, error) {
 	rows, err := c.Query(ctx, sql, args...)
@@ -147,9 +156,12 @@ func messages(ctx context.Context, c *pgx.Conn, tag, sql string, args ...any) ([
 	var got string
 	var m storage.Message
 	var role, content []byte
-	var at int64
-	_, err = pgx.ForEachRow(rows, []any{&got, &role, &content, &at, &m.Tokens, &m.Partial}, func() error {
-		m.Role, m.Content, m.At = string(role), string(content), fromMillis(at)
+	var at, tokens int64
+	_, err = pgx.ForEachRow(rows, []any{&got, &role, &content, &at, &tokens, &m.Partial}, func() error {
+		if m.Untrusted = tokens < 0; m.Untrusted {
+			tokens = ^tokens
+		}
+		m.Role, m.Content, m.At, m.Tokens = string(role), string(content), fromMillis(at), int(tokens)
 		found = append(found, m)
 		return mine(tag, got)
 	})

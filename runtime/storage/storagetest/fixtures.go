@@ -40,7 +40,7 @@ func turn(i int) []storage.Message {
 	at := epoch.Add(time.Duration(i) * time.Second)
 	return []storage.Message{
 		{Role: storage.RoleUser, Content: fmt.Sprintf("question %d", i), At: at},
-		{Role: storage.RoleAssistant, Content: fmt.Sprintf("answer %d", i), At: at.Add(time.Millisecond), Tokens: i, Partial: i%2 == 1},
+		{Role: storage.RoleAssistant, Content: fmt.Sprintf("answer %d", i), At: at.Add(time.Millisecond), Tokens: i, Partial: i%2 == 1, Untrusted: i%3 == 1},
 	}
 }
 

@@ -34,7 +34,7 @@ func historyIsWhole(t rapid.TB, s storage.Store) {
 	zone := time.FixedZone("somewhere", 3600)
 	asked := []storage.Message{
 		{Role: storage.RoleUser, Content: "q", At: epoch.Add(1500 * time.Microsecond).In(zone)},
-		{Role: storage.RoleAssistant, Content: "a", At: epoch.Add(2 * time.Millisecond), Tokens: 7, Partial: true},
+		{Role: storage.RoleAssistant, Content: "a", At: epoch.Add(2 * time.Millisecond), Tokens: 7, Partial: true, Untrusted: true},
 	}
 	appendTo(t, s, id, o, "s", asked...)
 	appendTo(t, s, id, o, "s", turn(3)...)
