@@ -23,6 +23,8 @@ type Feature struct {
 	mu      sync.Mutex
 	indexes map[tenancy.ID]*index.Index
 	alike   map[tenancy.ID]*ring
+	// turns is held by who publishes a document of a tenant.
+	turns map[tenancy.ID]chan struct{}
 	// wake tells the worker of this process that there is a job.
 	wake   chan struct{}
 	pauses pauses
@@ -32,7 +34,8 @@ type Feature struct {
 // New makes the feature. Run must run beside it.
 func New(n Needs) *Feature {
 	return &Feature{
-		Needs: n.withDefaults(), indexes: map[tenancy.ID]*index.Index{}, alike: map[tenancy.ID]*ring{}, wake: make(chan struct{}, 1),
+		Needs: n.withDefaults(), indexes: map[tenancy.ID]*index.Index{}, alike: map[tenancy.ID]*ring{},
+		turns: map[tenancy.ID]chan struct{}{}, wake: make(chan struct{}, 1),
 		pauses: pauses{poll: pollJobs, try: firstPause, visible: visiblePause},
 	}
 }
@@ -125,6 +128,16 @@ func (f *Feature) index(t *tenancy.Tenant) (*index.Index, error) {
 	}
 	f.indexes[t.ID] = x
 	return x, nil
+}
+
+// publishing is the tenant's turn to publish.
+func (f *Feature) publishing(t tenancy.ID) chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.turns[t] == nil {
+		f.turns[t] = make(chan struct{}, 1)
+	}
+	return f.turns[t]
 }
 
 // Run keeps the indexes fresh and does the jobs until ctx ends. A job that it is at goes

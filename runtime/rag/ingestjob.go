@@ -65,10 +65,15 @@ func (r *running) begin(ctx context.Context, p *prepared) error {
 	fresh := r.note.Digest != p.digest || r.note.Model != model
 	version := r.note.Version
 	if r.note.Model != "" && r.note.Model != model {
-		// Passages of one version have vectors of one model.
+		// Passages of one version have vectors of one model. The new version is no later
+		// request: what has outdone the first one outdoes it too.
 		var err error
 		if version, err = r.f.Documents.NextVersion(ctx, r.tenant.ID); err != nil {
 			return fmt.Errorf("beginning a document: %w", err)
+		}
+		err = r.f.Documents.Stage(ctx, r.tenant.ID, r.note.DocID, r.note.Version, p.passages[:1])
+		if err != nil && !errors.Is(err, storage.ErrBadDocument) { // which a passage without a vector may be
+			return fmt.Errorf("asking whether a document was outdone: %w", err)
 		}
 	}
 	return r.keep(ctx, func(n *note) {
@@ -181,7 +186,7 @@ func (r *running) clean(ctx context.Context) error {
 // abandon takes back, as well as it can, what was kept elsewhere of a version that won't be
 // published: no reader is ever given any of it.
 func (r *running) abandon(ctx context.Context) {
-	if r.job.Kind != kindIngest || r.note.Published || r.note.Version == 0 {
+	if r.job.Kind != kindIngest || r.note.Version == 0 {
 		return
 	}
 	r.f.dropOriginal(ctx, r.tenant.ID, r.note.DocID, r.note.Version)
@@ -206,6 +211,14 @@ func (f *Feature) forget(ctx context.Context, t tenancy.ID, doc string, v versio
 		}
 	}
 	return nil
+}
+
+// published tells whether readers find what an ingest was for, noted or not.
+func (r *running) published(ctx context.Context) (bool, error) {
+	if r.job.Kind != kindIngest || r.note.Published || r.note.Version == 0 {
+		return r.note.Published, nil
+	}
+	return r.f.landed(ctx, r.tenant.ID, r.note.DocID, r.note.Version)
 }
 
 var errStillFound = errors.New("the version is still found")

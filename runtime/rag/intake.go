@@ -49,11 +49,25 @@ func (in *intake) run(ctx context.Context) error {
 		err = in.publish(ctx)
 	}
 	if err != nil {
-		in.f.dropOriginal(ctx, in.tenant.ID, in.m.DocID, in.version)
+		if landed, unknown := in.f.landed(ctx, in.tenant.ID, in.m.DocID, in.version); !landed && unknown == nil {
+			in.f.dropOriginal(ctx, in.tenant.ID, in.m.DocID, in.version)
+		}
 		return err
 	}
 	in.dropOriginals(ctx)
 	return nil
+}
+
+// landed tells whether a version is what is found of its document: a publication may be
+// done though it failed to whoever asked for it.
+func (f *Feature) landed(ctx context.Context, t tenancy.ID, doc string, version int64) (bool, error) {
+	after, done := afterwards(ctx)
+	defer done()
+	d, there, err := f.Documents.Document(after, t, doc)
+	if err != nil {
+		return false, fmt.Errorf("reading a document: %w", err)
+	}
+	return there && d.Version == version, nil
 }
 
 // stage makes vectors and stages passages, from where it was.
@@ -172,9 +186,22 @@ func (f *Feature) embedTexts(ctx context.Context, t *tenancy.Tenant, feature, tr
 	return made.Vectors, nil
 }
 
-// publish makes the version the one that is found.
+// publish makes the version the one that is found. Once that has begun nobody stops it: it
+// is known whether it was done. Of a tenant's publications this process makes one at a
+// time, so that those at once don't take the same room.
 func (in *intake) publish(ctx context.Context) error {
-	// Others may have used up the room since it was looked at.
+	turn := in.f.publishing(in.tenant.ID)
+	select {
+	case turn <- struct{}{}:
+		defer func() { <-turn }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	ctx, done := afterwards(ctx)
+	defer done()
 	if err := in.f.room(ctx, in.tenant, in.m.DocID, len(in.passages)); err != nil {
 		return err
 	}

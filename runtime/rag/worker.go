@@ -189,10 +189,7 @@ func (r *running) end(ctx context.Context, err error) {
 		state = storage.JobQueued
 		r.note.Returned++
 	case err != nil:
-		state = storage.JobFailed
-		r.note.Failure = failureOf(err)
-		r.abandon(after)
-		r.f.Logger.Warn("a job failed", "tenant", r.tenant.ID.String(), "job", r.job.ID, "kind", r.job.Kind, "code", r.note.Failure.Code, "error", err)
+		state = r.failed(after, err)
 	}
 	if state != storage.JobQueued {
 		r.note.Phase = ""
@@ -201,6 +198,25 @@ func (r *running) end(ctx context.Context, err error) {
 	if err := r.update(after, state); err != nil && !errors.Is(err, storage.ErrLeaseLost) {
 		r.f.Logger.Warn("the end of a job isn't noted: it will be done again", "tenant", r.tenant.ID.String(), "job", r.job.ID, "error", err)
 	}
+}
+
+// failed gives the state of a job that an error ended. A document that is found by then was
+// taken in: a cancel came too late, or what comes after the publication failed.
+func (r *running) failed(ctx context.Context, err error) string {
+	log := r.f.Logger.With("tenant", r.tenant.ID.String(), "job", r.job.ID, "kind", r.job.Kind)
+	published, unknown := r.published(ctx)
+	if published {
+		if swept := r.clean(ctx); swept != nil {
+			log.Warn("vectors of the version before stay in the index; nobody is given them", "error", swept)
+		}
+		return storage.JobDone
+	}
+	r.note.Failure = failureOf(err)
+	if unknown == nil {
+		r.abandon(ctx)
+	}
+	log.Warn("a job failed", "code", r.note.Failure.Code, "error", err)
+	return storage.JobFailed
 }
 
 func (r *running) count(state string) {
