@@ -67,7 +67,7 @@ func (s *Store) records(ctx context.Context, n *names, docs []string) (shelf, []
 
 func (s *Store) document(n *names, doc string, m *valkeygo.ValkeyMessage) (*storage.Document, error) {
 	if m.IsString() {
-		return nil, nil //nolint:nilnil // that there is none is no error
+		return nil, nil // that there is none is no error
 	}
 	fields, err := m.AsStrSlice()
 	if err != nil || len(fields) != 8 {
