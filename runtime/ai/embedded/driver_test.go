@@ -178,10 +178,13 @@ func TestAnswersQuoteWhatTheyAreGrounded(t *testing.T) {
 		{ID: 1, Text: "Tea is served at four. When is lunch? Nobody knows."},
 		{ID: 2, Text: "The launch is on 4 May. It rains."},
 		{ID: 0, Text: "launch of the rocket: cancelled"},
+		{ID: 3, Text: "# Parking at the harbour\n\nParking costs three euros.\n\nparking\n\n| boat | parking |\n|---|---|\n| car | parking: five euros |"},
 	}
 	for question, want := range map[string]string{
 		"When is the launch?":       "The launch is on 4 May. [2]\nlaunch of the rocket: cancelled",
 		"What about tea?":           "Tea is served at four. [1]",
+		// Headings and the rules of tables are no answers.
+		"Parking at the harbour?":   "Parking costs three euros. [3]\n| car | parking: five euros | [3]",
 		"Who wins the world chess?": ai.Ungrounded,
 	} {
 		a, err := embedded.New().Complete(t.Context(), aitest.Tenant(t), ai.ChatRequest{

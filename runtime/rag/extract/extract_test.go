@@ -142,6 +142,31 @@ item1 "2) c"
 paragraph0 "[31mThird"`)
 }
 
+// A text of which nothing was said is Markdown if it has its headings.
+func TestHeadingsMakeATextMarkdown(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"# Parking\n\nBy the *north* gate.":             extract.TypeMarkdown,
+		"Opening words.\r\n\r\n## Parking\r\nHere.":     extract.TypeMarkdown,
+		"# Harbour\n## Parking\nHere.":                  extract.TypeMarkdown,
+		"# the port\n# and the host\nport = 1":          extract.TypeText,
+		"port = 1\n# the host\nhost = a":                extract.TypeText,
+		"#!/bin/sh\n\necho 1":                           extract.TypeText,
+		"We are #1 at #parking.\n\n#parking\n\n#### \n": extract.TypeText,
+		"Nothing *special*.":                            extract.TypeText,
+	} {
+		if d, err := read(t, "", "", []byte(text)); err != nil || d.ContentType != want {
+			t.Errorf("%q is %s, %v", text, d.ContentType, err)
+		}
+		if d, err := read(t, "", extract.TypeText, []byte(text)); err != nil || d.ContentType != extract.TypeText {
+			t.Errorf("%q is %s, %v, though it was declared", text, d.ContentType, err)
+		}
+		if d, err := read(t, "a.conf", "", []byte(text)); err != nil || d.ContentType != extract.TypeText {
+			t.Errorf("a.conf with %q is %s, %v", text, d.ContentType, err)
+		}
+	}
+}
+
 func TestEncodings(t *testing.T) {
 	t.Parallel()
 	const want = "Grüße, 漢字, שלום"

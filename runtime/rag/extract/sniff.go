@@ -5,6 +5,7 @@ import (
 	"mime"
 	"net/http"
 	"path"
+	"regexp"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -49,8 +50,32 @@ func sniff(in Input) (string, error) {
 		return TypeMarkdown, nil
 	case ext == ".html" || ext == ".htm" || ext == ".xhtml" || strings.HasPrefix(http.DetectContentType(head), TypeHTML):
 		return TypeHTML, nil
+	case declared == "" && ext == "" && headed(in.Data):
+		return TypeMarkdown, nil
 	}
 	return TypeText, nil
+}
+
+// atx is a heading of Markdown.
+var atx = regexp.MustCompile(`^#{1,6} +[^ #]`)
+
+// headed tells a text with Markdown's headings from one with comments that begin alike: a
+// heading stands after an empty line or a heading above its level.
+func headed(data []byte) bool {
+	found, free, level := false, true, 0
+	for line := range bytes.Lines(data) {
+		line = bytes.TrimRight(line, " \t\r\n")
+		if !atx.Match(line) {
+			free, level = len(line) == 0, 0
+			continue
+		}
+		deeper := bytes.IndexByte(line, ' ')
+		if !free && (level == 0 || deeper <= level) {
+			return false
+		}
+		found, free, level = true, false, deeper
+	}
+	return found
 }
 
 // looksLikeText keeps a text that speaks of the mark of PDF from being taken for one.
