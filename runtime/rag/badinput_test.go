@@ -14,6 +14,8 @@ import (
 
 	"github.com/crispy-enigma/crispy-enigma/api/tenantconfig"
 	"github.com/crispy-enigma/crispy-enigma/runtime/ai"
+	"github.com/crispy-enigma/crispy-enigma/runtime/rag"
+	"github.com/crispy-enigma/crispy-enigma/runtime/rag/extract"
 )
 
 var unavailable = &ai.Error{Kind: ai.KindUnavailable, Status: 503}
@@ -234,5 +236,17 @@ func TestTheTenantsPassagesAreBounded(t *testing.T) {
 	b.must("a", herons) // what replaces takes no more room
 	if d, _ := documentsOf(t, b); d != 1 {
 		t.Errorf("%d documents", d)
+	}
+}
+
+// What keeps the reader of files from beginning is ours, and passes.
+func TestAReaderThatCantBeginBlamesNoFile(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, setup{needs: func(n *rag.Needs) {
+		n.Extractor = extract.New(extract.Limits{Command: []string{"/nonexistent/c4nary"}})
+	}})
+	a := b.upload(map[string]string{"docId": "d"}, "d.pdf", []byte("%PDF-1.7\n"))
+	if a.Status != 503 || a.Error.Code != "unavailable" || a.Header.Get("Retry-After") == "" || strings.Contains(a.text, "c4nary") {
+		t.Errorf("%d %s", a.Status, a.text)
 	}
 }

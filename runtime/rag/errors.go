@@ -36,6 +36,10 @@ var answers = []struct {
 		Status: http.StatusConflict, Code: "vectors_not_ready",
 		Message: "there are no vectors to search by yet; use mode text or hybrid, or ingest more documents",
 	}},
+	{extract.ErrUnavailable, httpapi.Error{
+		Status: http.StatusServiceUnavailable, Code: "unavailable", RetryAfter: 10 * time.Second,
+		Message: "files of this type can't be read at the moment; try again shortly, or send the document's text",
+	}},
 	{outbound.ErrBadURL, *httpapi.Invalid("url", "must be an http or https address without a login")},
 	{outbound.ErrHostNotAllowed, httpapi.Error{
 		Status: http.StatusForbidden, Code: "url_not_allowed",

@@ -65,26 +65,21 @@ func (x *Extractor) inChild(ctx context.Context, kind string, data []byte) (Docu
 	case <-ctx.Done():
 		return Document{}, ctx.Err()
 	}
-	timed, cancel := context.WithTimeoutCause(ctx, x.limits.Timeout, ErrTimeout)
-	defer cancel()
 	l := x.limits
 	args := []string{
 		"-type", kind, "-memory", fmt.Sprint(l.Memory), "-text", fmt.Sprint(l.MaxText),
 		"-pages", fmt.Sprint(l.MaxPages), "-cache", l.CacheDir,
 	}
-	out, err := run(timed, l, args, data)
+	out, err := run(ctx, l, args, data)
 	if err != nil {
-		switch cause := context.Cause(timed); {
-		case ctx.Err() != nil:
+		if ctx.Err() != nil {
 			return Document{}, ctx.Err()
-		case cause != nil:
-			return Document{}, cause
 		}
 		return Document{}, err
 	}
 	var a answer
 	if err := json.Unmarshal(out, &a); err != nil {
-		return Document{}, fmt.Errorf("reading what the extracting process wrote: %w", err)
+		return Document{}, fmt.Errorf("%w: reading what the extracting process wrote: %w", ErrUnavailable, err)
 	}
 	if a.Error != nil {
 		return Document{}, told(a.Error)

@@ -45,10 +45,20 @@ func TestChildEndsWithItsTime(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	// It has a child of its own, which must end too.
-	command := script(t, "/bin/sleep 300 & echo $! > "+dir+"/pid; wait")
+	command := script(t, "echo; /bin/sleep 300 & echo $! > "+dir+"/pid; wait")
 	x := extract.New(extract.Limits{Command: command, Timeout: 300 * time.Millisecond})
 	wantErr(t, "a child that hangs", inChild(t.Context(), x), extract.ErrTimeout)
 	gone(t, dir)
+
+	// One that hasn't begun with the file hangs whatever the file is.
+	x = extract.New(extract.Limits{Command: script(t, "exec /bin/sleep 300"), Timeout: 300 * time.Millisecond})
+	wantOurs(t, "a child that never begins", inChild(t.Context(), x))
+	// What it takes to begin isn't taken from the file's time.
+	x = extract.New(extract.Limits{Timeout: 2 * time.Second, Command: script(t, `/bin/sleep 1.5; echo; /bin/sleep 1.5
+		echo '{"document":{"blocks":[{"text":"words"}]}}'`)})
+	if err := inChild(t.Context(), x); err != nil {
+		t.Errorf("a child that begins late: %v", err)
+	}
 
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
@@ -97,12 +107,16 @@ func TestChildThatBreaksDown(t *testing.T) {
 	}
 	for _, text := range []string{"exit 1", "echo; exit 1", "kill -SEGV $$", "echo no json"} {
 		err := inChild(t.Context(), extract.New(extract.Limits{Command: script(t, text)}))
-		if _, ok := errors.AsType[*extract.Error](err); ok || err == nil {
-			t.Errorf("%s: %v; want an error that isn't the file's", text, err)
-		}
+		wantOurs(t, text, err)
 	}
-	if err := inChild(t.Context(), extract.New(extract.Limits{Command: []string{"/nonexistent"}})); err == nil {
-		t.Error("no program gave a document")
+	wantOurs(t, "no program", inChild(t.Context(), extract.New(extract.Limits{Command: []string{"/nonexistent"}})))
+}
+
+// wantOurs fails unless the file isn't to blame.
+func wantOurs(t *testing.T, what string, err error) {
+	t.Helper()
+	if _, blamed := errors.AsType[*extract.Error](err); blamed || !errors.Is(err, extract.ErrUnavailable) {
+		t.Errorf("%s: %v; want an error that isn't the file's", what, err)
 	}
 }
 
@@ -110,7 +124,5 @@ func TestChildThatBreaksDown(t *testing.T) {
 func TestEngineWithTooLittleMemory(t *testing.T) {
 	t.Parallel()
 	_, err := extract.New(extract.Limits{Memory: 48 << 20}).Extract(t.Context(), extract.Input{Data: writePDF("", "text")})
-	if _, ok := errors.AsType[*extract.Error](err); ok || err == nil {
-		t.Errorf("%v; want an error that isn't the file's", err)
-	}
+	wantOurs(t, "too little memory", err)
 }

@@ -1,6 +1,9 @@
 package extract
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // Error says why a file can't be read: an answer for the one who sent it. Two are the
 // same to errors.Is if their codes are.
@@ -22,6 +25,10 @@ func (e *Error) Is(target error) bool {
 func (e *Error) because(format string, args ...any) error {
 	return &Error{Code: e.Code, Message: e.Message + ": " + fmt.Sprintf(format, args...)}
 }
+
+// ErrUnavailable: files can't be read here at the moment, whatever they are. What it wraps is
+// for whoever operates the server.
+var ErrUnavailable = errors.New("files can't be read at the moment")
 
 // Why a file can't be read.
 var (

@@ -40,7 +40,7 @@ type Limits struct {
 	// Memory of the child in bytes, 512 MiB. Compiling the PDF engine takes 320 MiB, which
 	// the first PDF does, and each one without CacheDir; later ones begin with 70 MiB.
 	Memory int64
-	// Timeout of the child, a minute.
+	// Timeout of reading the file, a minute. The child may take as long to begin with it.
 	Timeout time.Duration
 	// CacheDir keeps the PDF engine's compiled code, 21 MiB: with it a child starts in 0.1
 	// instead of 2.7 s. It must be writable by nobody else. Empty keeps none.
@@ -78,8 +78,8 @@ func New(l Limits) *Extractor {
 	return &Extractor{limits: l.withDefaults(), turn: make(chan struct{}, 1)}
 }
 
-// Extract reads one file. An error is an *Error if the file is to blame, else ctx's or of
-// the system.
+// Extract reads one file. An error is an *Error if the file is to blame, else ctx's or
+// ErrUnavailable.
 func (x *Extractor) Extract(ctx context.Context, in Input) (Document, error) {
 	if err := ctx.Err(); err != nil {
 		return Document{}, err

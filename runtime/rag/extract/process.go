@@ -23,7 +23,7 @@ func run(ctx context.Context, l Limits, args []string, data []byte) ([]byte, err
 	if len(command) == 0 {
 		self, err := os.Executable()
 		if err != nil {
-			return nil, fmt.Errorf("finding this program: %w", err)
+			return nil, fmt.Errorf("%w: finding this program: %w", ErrUnavailable, err)
 		}
 		command = []string{self, "extract"}
 	}
@@ -33,7 +33,7 @@ func run(ctx context.Context, l Limits, args []string, data []byte) ([]byte, err
 	cmd.Env = []string{}
 	cmd.Dir = "/"
 	cmd.Stdin = bytes.NewReader(data)
-	out := &bounded{left: 4*l.MaxText + 1<<20}
+	out := &bounded{left: 4*l.MaxText + 1<<20, begun: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = out, io.Discard
 	cmd.SysProcAttr = attributes()
 	cmd.Cancel = func() error { return kill(cmd.Process) }
@@ -52,12 +52,18 @@ func run(ctx context.Context, l Limits, args []string, data []byte) ([]byte, err
 		}
 	}()
 	if err := <-started; err != nil {
-		return nil, fmt.Errorf("starting the extracting process: %w", err)
+		return nil, fmt.Errorf("%w: starting the extracting process: %w", ErrUnavailable, err)
 	}
-	tick := time.NewTicker(watchEvery)
+	tick, limit, begun := time.NewTicker(watchEvery), time.NewTimer(l.Timeout), out.begun
 	defer tick.Stop()
+	defer limit.Stop()
 	for {
 		select {
+		case <-begun:
+			begun = nil
+			limit.Reset(l.Timeout) // on a busy machine the engine takes long to begin
+		case <-limit.C:
+			cancel(ErrTimeout)
 		case <-tick.C:
 			if resident(cmd.Process.Pid) > l.Memory {
 				cancel(ErrBomb)
@@ -72,31 +78,38 @@ func run(ctx context.Context, l Limits, args []string, data []byte) ([]byte, err
 }
 
 // outcome tells why a child ended. Once it has begun with the file, it did so over that:
-// what a parser can't bear is a damaged file to whoever sent it.
+// what a parser can't bear is a damaged file to whoever sent it. Before, no file is to blame.
 func outcome(ctx context.Context, err error, begun bool) error {
 	switch {
 	case err == nil:
 		return nil
 	case !begun && errors.Is(context.Cause(ctx), ErrBomb):
-		return errors.New("the extracting process needs more memory to begin than it may have: raise the pod's memory limit")
+		return fmt.Errorf("%w: the extracting process needs more memory to begin than it may have: raise the pod's memory limit", ErrUnavailable)
+	case !begun && errors.Is(context.Cause(ctx), ErrTimeout):
+		return fmt.Errorf("%w: the extracting process didn't begin in its time: give the pod more CPU", ErrUnavailable)
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	}
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok && begun && exit.ExitCode() != 1 {
 		return ErrBroken
 	}
-	return fmt.Errorf("the extracting process couldn't work: %w", err)
+	return fmt.Errorf("%w: the extracting process couldn't work: %w", ErrUnavailable, err)
 }
 
 // bounded keeps what is written up to a size.
 type bounded struct {
 	buf  bytes.Buffer
 	left int64
+	// begun is closed by the first byte.
+	begun chan struct{}
 }
 
 func (b *bounded) Write(p []byte) (int, error) {
 	if b.left -= int64(len(p)); b.left < 0 {
 		return 0, errTooMuch
+	}
+	if b.buf.Len() == 0 && len(p) > 0 {
+		close(b.begun)
 	}
 	return b.buf.Write(p)
 }
