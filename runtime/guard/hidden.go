@@ -134,12 +134,28 @@ func rot13(s string) string {
 // letters are the letters and digits of s in lower case: all that counts.
 func letters(s string) []rune {
 	out := make([]rune, 0, len(s))
+	var read reading
 	for _, r := range s {
-		if r, ok := letter(r); ok {
+		if r, ok := read.letter(r); ok {
 			out = append(out, r)
 		}
 	}
 	return out
+}
+
+// reading tells letters from what stands between them, of which citations are a part.
+type reading struct{ mark bool }
+
+func (c *reading) letter(r rune) (rune, bool) {
+	switch {
+	case r == '[':
+		c.mark = true
+	case c.mark && r >= '0' && r <= '9':
+		return 0, false
+	default:
+		c.mark = false
+	}
+	return letter(r)
 }
 
 func letter(r rune) (rune, bool) {
@@ -225,8 +241,9 @@ func (h *Hidden) ends(r []rune) int {
 
 // hiding redacts hidden text. It holds back as many letters as the longest window has.
 type hiding struct {
-	hidden *Hidden
-	held   []heldRune
+	hidden  *Hidden
+	reading reading
+	held    []heldRune
 	// letters are those of held, at their places.
 	letters []rune
 	at      []int
@@ -247,7 +264,7 @@ func (h *hiding) write(text string) string {
 	}
 	for _, r := range text {
 		h.held = append(h.held, heldRune{r: r})
-		l, ok := letter(r)
+		l, ok := h.reading.letter(r)
 		if !ok {
 			continue
 		}

@@ -3,6 +3,7 @@ package rag
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -104,7 +105,7 @@ func (s *searching) whole(ctx context.Context) (result, error) {
 func (s *searching) judge(answer string, followUps []string, out turn.Outcome) result {
 	r := result{
 		Answer: strings.TrimSpace(answer), Sources: s.found.sources, Confidence: s.found.confidence,
-		FollowUps: followUps, Model: out.Model,
+		FollowUps: s.harmless(followUps), Model: out.Model,
 	}
 	switch {
 	case r.Answer == "" || strings.Contains(r.Answer, NothingFound):
@@ -113,6 +114,16 @@ func (s *searching) judge(answer string, followUps []string, out turn.Outcome) r
 		r.Confidence = rounded(r.Confidence / 2)
 	}
 	return r
+}
+
+// harmless are the follow-up questions without those that became an address when their
+// citations were taken out: the answer was filtered before.
+func (s *searching) harmless(followUps []string) []string {
+	p := guard.Policy{Sources: s.found.sources, LinkHosts: s.c.Tenant.Config.Documents.LinkHosts}
+	return slices.DeleteFunc(followUps, func(q string) bool {
+		text, _ := guard.Text(p, q)
+		return text != q
+	})
 }
 
 // stream answers as an event stream: sources first, then what the model says.

@@ -71,6 +71,16 @@ func (o options) run(ctx context.Context) error {
 	if len(results) == 0 {
 		return fmt.Errorf("no data set is called %q, or none can be had", o.only)
 	}
+	if o.only == "" {
+		through, line, err := injections(ctx)
+		if err != nil {
+			return err
+		}
+		fmt.Println(line)
+		for _, r := range results {
+			r.injections = &through
+		}
+	}
 	if o.only == "" && len(skipped) == 0 {
 		if err := write("docs", results); err != nil {
 			return err
