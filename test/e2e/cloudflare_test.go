@@ -25,6 +25,9 @@ const (
 	ownAccount    = "00000000000000000000000000000bbb"
 )
 
+// vectorizeLag is how late the stand-in shows what was written to an index.
+const vectorizeLag = 3 * time.Second
+
 // cloud is the part of the play that has to do with Cloudflare.
 type cloud struct {
 	play
@@ -39,7 +42,7 @@ type cloud struct {
 
 func (c *cloud) begin(t *testing.T) {
 	var err error
-	if c.stand, err = c.Cloudflare(t.Context(), []string{sharedAccount, ownAccount}, "-list-lag=2s"); err != nil {
+	if c.stand, err = c.Cloudflare(t.Context(), []string{sharedAccount, ownAccount}, "-list-lag=2s", "-vectorize-lag="+vectorizeLag.String()); err != nil {
 		t.Fatal(err)
 	}
 	if c.admin, err = c.stand.Admin(t.Context()); err != nil {

@@ -43,6 +43,7 @@ func TestProduct(t *testing.T) {
 		run  func(*testing.T)
 	}{
 		{"Cloudflare's things are made, and used with the tenant's own token", c.made},
+		{"a document is found once Cloudflare has indexed it", c.vectorize},
 		{"things are deleted at Cloudflare by hand", c.strike},
 		{"a sample answers in a stream", p.firstChat},
 		{"a wrong manifest is refused with a sentence", p.refusal},
@@ -52,6 +53,11 @@ func TestProduct(t *testing.T) {
 		{"only the operator reaches the metrics port", p.walls},
 		{"an ephemeral tenant rolls without a lost request", p.roll},
 		{"a persistent tenant keeps its sessions over a roll", p.persistence},
+		{"documents are found with their sources, replaced and removed", p.documents},
+		{"a pod is killed in the middle of an ingest, which ends once", p.killed},
+		{"a model calls tools, and nobody else does through it", p.tools},
+		{"a tool's secret changes live, a broken tool is missing alone", p.rotated},
+		{"OpenAI's SDK and an MCP client find what they know", p.clients},
 		{"what is deleted by hand comes back", p.drift},
 		{"a killed operator changes nothing", p.operatorKilled},
 		{"a login reaches its tenant's keys and no other's", sh.logins},
@@ -59,6 +65,7 @@ func TestProduct(t *testing.T) {
 		{"two replicas roll under a thousand streams, and nothing is lost", sh.roll},
 		{"a tenant with history moves from its volume to the server", sh.moved},
 		{"a snapshot is taken in a pod, and restored in another", sh.snapshot},
+		{"documents of one replica are found through the other", sh.documents},
 		{"the state server is killed, and comes back", sh.away},
 		{"a login goes with its tenant, the data as the policy says", sh.erased},
 		{"what was deleted at Cloudflare by hand is made again", c.mended},

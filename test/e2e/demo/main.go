@@ -64,6 +64,9 @@ func run(ctx context.Context, outbound string) error {
 	if err != nil {
 		return err
 	}
+	if err := documents(ctx, s, url); err != nil {
+		return err
+	}
 	cloudURL, err := chat(ctx, s, cloud, greeting)
 	if err != nil {
 		return err
@@ -119,19 +122,27 @@ func chat(ctx context.Context, s *stage.Stage, tenant, message string) (string, 
 // next takes the namespace, the first tenant, the kubeconfig, its URL, kubectl, the
 // second tenant, its URL and the stand-in's namespace.
 const next = `
-The first answer was quoted by the built-in model, which needs no account. The second one went through an AI Gateway,
-with an API token made for this tenant alone; the account is played by a stand-in in namespace %[8]s, not by
-Cloudflare. Both came from pods, through their Services:
+Nothing of the first tenant needs an account: its answers were quoted, of the conversation and of its document. The second
+one's went through an AI Gateway, with an API token made for this tenant alone; the account is played by a stand-in in
+namespace %[8]s, not by Cloudflare. All came from pods, through their Services:
 
   export KUBECONFIG=%[3]s
   alias kubectl=%[5]s
   kubectl get tenants,cfa,cfb -A
 
-Ask them yourself:
+A page to try the first one, once you have given it the key:
 
-  KEY=$(kubectl get secret tenant-%[2]s-keys -n %[1]s -o jsonpath='{.data.default}' | base64 -d)
-  curl -N %[4]s/chat -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' \
+  KEY=$(kubectl get secret tenant-%[2]s-keys -n %[1]s -o jsonpath='{.data.default}' | base64 -d); echo $KEY
+  %[4]s/
+
+Or ask by hand, in a stream, of a document of your own, or as OpenAI's clients do with the base URL %[4]s/v1:
+
+  curl -N %[4]s/chat -H "Authorization: Bearer $KEY" \
     -d '{"sessionId":"7f1c9c9e-7d0a-4f0e-9a3c-2b1d5e6f7a8b","message":"Tea is served at four. When is tea served?"}'
+  curl '%[4]s/ingest?docId=readme' -H "Authorization: Bearer $KEY" -H 'Content-Type: text/markdown' --data-binary @README.md
+  curl %[4]s/search -H "Authorization: Bearer $KEY" -d '{"query":"How do I uninstall it?"}'
+  curl -N %[4]s/v1/chat/completions -H "Authorization: Bearer $KEY" \
+    -d '{"stream":true,"messages":[{"role":"user","content":"When may guests sail?"}],"enigma":{"useRag":true}}'
 
   The other one is %[7]s, with the key of secret tenant-%[6]s-keys.
 

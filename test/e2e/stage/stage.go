@@ -73,6 +73,12 @@ func Raise(ctx context.Context, o Options) (*Stage, error) {
 	return s, nil
 }
 
+// Open lets pods reach these host:port pairs outside the cluster, with commas between
+// them, and no others.
+func (s *Stage) Open(ctx context.Context, outbound string) error {
+	return s.loud(ctx, "cluster", s.cluster, "up", "--outbound", outbound)
+}
+
 // Strike ends the cluster and all that it made.
 func (s *Stage) Strike(ctx context.Context) error {
 	return s.loud(ctx, "cluster down", s.cluster, "down")
