@@ -102,6 +102,7 @@ func newBed(t *testing.T, up *aifake.Server, s setup) *bed {
 		t.Fatal(err)
 	}
 	b.url, b.ops = "http://"+srv.APIAddr().String(), "http://"+srv.MetricsAddr().String()
+	b.client.Transport = described(t, srv.APIAddr().String(), b.client.Transport)
 	ctx, stop := context.WithCancel(context.Background())
 	b.cancel = stop
 	go func() { b.ended <- srv.Run(ctx) }()

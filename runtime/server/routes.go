@@ -2,10 +2,12 @@ package server
 
 import (
 	"github.com/crispy-enigma/crispy-enigma/runtime/ai"
+	"github.com/crispy-enigma/crispy-enigma/runtime/apidoc"
 	"github.com/crispy-enigma/crispy-enigma/runtime/chat"
 	"github.com/crispy-enigma/crispy-enigma/runtime/httpapi"
 	"github.com/crispy-enigma/crispy-enigma/runtime/mcpapi"
 	"github.com/crispy-enigma/crispy-enigma/runtime/openaiapi"
+	"github.com/crispy-enigma/crispy-enigma/runtime/playground"
 	"github.com/crispy-enigma/crispy-enigma/runtime/session"
 	"github.com/crispy-enigma/crispy-enigma/runtime/speech"
 	"github.com/crispy-enigma/crispy-enigma/runtime/telemetry"
@@ -60,4 +62,6 @@ func (s *Server) mount(door *httpapi.Door, recorder *telemetry.Recorder) {
 		Build:     s.opts.Build,
 	}).Mount(door)
 	session.New(s.store.Sessions()).Mount(door)
+	playground.New().Mount(door)
+	apidoc.New(s.opts.Build).Mount(door)
 }

@@ -78,6 +78,7 @@ type Server struct {
 	tools     *tools.Feature
 	config    configState
 	requests  requests
+	door      *httpapi.Door
 
 	api, ops                 *http.Server
 	apiListen, metricsListen net.Listener
@@ -146,6 +147,7 @@ func (s *Server) wire() {
 		Observe:   s.observe,
 		Ping:      s.opts.Door.Ping, WriteTimeout: s.opts.Door.WriteTimeout, BodyTimeout: s.opts.Door.BodyTimeout,
 	})
+	s.door = door
 	s.mount(door, recorder)
 	s.gauges()
 	s.cloud = newCloud(s.opts.Tenant, s.store.Usage(), s.logger)
