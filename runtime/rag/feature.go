@@ -25,6 +25,8 @@ type Feature struct {
 	alike   map[tenancy.ID]*ring
 	// turns is held by who publishes a document of a tenant.
 	turns map[tenancy.ID]chan struct{}
+	// large is held by who reads a large document, fetches by who gets one.
+	large, fetches chan struct{}
 	// wake tells the worker of this process that there is a job.
 	wake   chan struct{}
 	pauses pauses
@@ -35,7 +37,8 @@ type Feature struct {
 func New(n Needs) *Feature {
 	return &Feature{
 		Needs: n.withDefaults(), indexes: map[tenancy.ID]*index.Index{}, alike: map[tenancy.ID]*ring{},
-		turns: map[tenancy.ID]chan struct{}{}, wake: make(chan struct{}, 1),
+		turns: map[tenancy.ID]chan struct{}{}, large: make(chan struct{}, 1), fetches: make(chan struct{}, fetchesAtOnce),
+		wake:   make(chan struct{}, 1),
 		pauses: pauses{poll: pollJobs, try: firstPause, visible: visiblePause},
 	}
 }

@@ -14,6 +14,13 @@ import (
 // maxAtOnce is how many passages are taken in within a request; more become a job.
 const maxAtOnce = 200
 
+const (
+	// largeBytes is from where on documents are read one at a time.
+	largeBytes = 1 << 20
+	// fetchesAtOnce is how many documents are fetched, and held meanwhile, at once.
+	fetchesAtOnce = 4
+)
+
 // States that POST /ingest answers.
 const (
 	statusIngested = "ingested"
@@ -57,17 +64,15 @@ func (f *Feature) take(ctx context.Context, c httpapi.Call, m *material, admit f
 	var p *prepared
 	var wrong error
 	model := embeddingModel(c.Tenant.Config)
-	admission, err := admit(limits.Ask{Models: models(model), Prompt: func(ctx context.Context) (int, error) {
+	admission, err := admit(limits.Ask{Models: models(model), Prompt: func(ctx context.Context) (tokens int, err error) {
 		// A document that can't be read was a request all the same: reading it was work.
-		if p, wrong = f.open(ctx, c.Tenant, m); wrong == nil && p != nil && model != "" {
-			return f.tokens(model, p), nil
-		}
-		return 0, nil
+		p, tokens, wrong = f.open(ctx, c.Tenant, m)
+		return tokens, nil
 	}})
 	if err != nil {
 		return ingested{}, err
 	}
-	if wrong == nil && p != nil && !remote(c.Tenant.Config) && len(p.passages) <= maxAtOnce {
+	if wrong == nil && p != nil {
 		return f.takeNow(ctx, c, m, p, admission)
 	}
 	f.release(ctx, admission, model)
@@ -77,20 +82,54 @@ func (f *Feature) take(ctx context.Context, c httpapi.Call, m *material, admit f
 	return f.queue(ctx, c, m)
 }
 
-// open gets the document and cuts it, unless that is left to a job: p is nil then.
-func (f *Feature) open(ctx context.Context, t *tenancy.Tenant, m *material) (p *prepared, err error) {
+// open gets the document, cuts it, and tells what embedding it takes. p is nil if taking it
+// in is left to a job.
+func (f *Feature) open(ctx context.Context, t *tenancy.Tenant, m *material) (p *prepared, tokens int, err error) {
 	if m.Fetch {
 		if err := f.fetch(ctx, t, m); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 	}
 	if m.Async {
-		return nil, nil
+		return nil, 0, nil
 	}
+	done, err := f.beginLarge(ctx, m)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer done()
 	if p, err = f.prepare(ctx, m); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	return p, f.room(ctx, t, m.DocID, len(p.passages))
+	if err := f.room(ctx, t, m.DocID, len(p.passages)); err != nil {
+		return nil, 0, err
+	}
+	if model := embeddingModel(t.Config); model != "" {
+		tokens = f.tokens(model, p)
+	}
+	if remote(t.Config) || len(p.passages) > maxAtOnce {
+		return nil, tokens, nil
+	}
+	return p, tokens, nil
+}
+
+// beginLarge waits for a large document's turn to be read: each takes several times its
+// size in memory, so that is done one at a time.
+func (f *Feature) beginLarge(ctx context.Context, m *material) (done func(), err error) {
+	if len(m.data) <= largeBytes {
+		return func() {}, nil
+	}
+	return begin(ctx, f.large)
+}
+
+// begin waits for a turn, which done ends.
+func begin(ctx context.Context, turns chan struct{}) (done func(), err error) {
+	select {
+	case turns <- struct{}{}:
+		return func() { <-turns }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
 // release gives back what was set aside for a call that isn't made.

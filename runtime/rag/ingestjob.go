@@ -38,7 +38,7 @@ func (r *running) ingest(ctx context.Context) error {
 	if err := r.keep(ctx, func(n *note) { n.Phase = phaseReading }); err != nil {
 		return err
 	}
-	p, err := r.f.prepare(ctx, m)
+	p, err := r.prepare(ctx, m)
 	if err != nil {
 		return err
 	}
@@ -56,6 +56,15 @@ func (r *running) ingest(ctx context.Context) error {
 		return err
 	}
 	return r.clean(ctx)
+}
+
+func (r *running) prepare(ctx context.Context, m *material) (*prepared, error) {
+	done, err := r.f.beginLarge(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	return r.f.prepare(ctx, m)
 }
 
 // begin compares what was staged with what there is now: another build may cut otherwise,

@@ -190,13 +190,11 @@ func (f *Feature) embedTexts(ctx context.Context, t *tenancy.Tenant, feature, tr
 // is known whether it was done. Of a tenant's publications this process makes one at a
 // time, so that those at once don't take the same room.
 func (in *intake) publish(ctx context.Context) error {
-	turn := in.f.publishing(in.tenant.ID)
-	select {
-	case turn <- struct{}{}:
-		defer func() { <-turn }()
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	ended, err := begin(ctx, in.f.publishing(in.tenant.ID))
+	if err != nil {
+		return err
 	}
+	defer ended()
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -205,7 +203,7 @@ func (in *intake) publish(ctx context.Context) error {
 	if err := in.f.room(ctx, in.tenant, in.m.DocID, len(in.passages)); err != nil {
 		return err
 	}
-	_, err := in.f.Documents.Publish(ctx, in.tenant.ID, storage.Document{
+	_, err = in.f.Documents.Publish(ctx, in.tenant.ID, storage.Document{
 		ID: in.m.DocID, Version: in.version, Title: in.title, URL: in.m.URL, Source: in.m.Source, Metadata: in.m.Metadata,
 		Passages: len(in.passages), Bytes: in.bytes, ContentType: in.contentType,
 		EmbeddingModel: embeddingModel(in.tenant.Config), Updated: in.f.Now(),

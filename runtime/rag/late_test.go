@@ -3,7 +3,9 @@ package rag_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -130,5 +132,36 @@ func TestIngestsAtOnceKeepToTheTenantsLimit(t *testing.T) {
 	requests.Wait()
 	if d, p := documentsOf(t, b); d != 5 || p != 50 {
 		t.Errorf("%d documents, %d passages", d, p)
+	}
+}
+
+// crowded counts how many are within a call at once.
+type crowded struct {
+	hesitating
+	now, most *atomic.Int64
+}
+
+func (d crowded) Totals(ctx context.Context, t tenancy.ID) (documents, passages int64, err error) {
+	defer d.now.Add(-1)
+	for n := d.now.Add(1); ; {
+		if most := d.most.Load(); n <= most || d.most.CompareAndSwap(most, n) {
+			return d.hesitating.Totals(ctx, t)
+		}
+	}
+}
+
+// A large document takes several times its size while it is read.
+func TestLargeDocumentsAreReadOneAtATime(t *testing.T) {
+	t.Parallel()
+	var now, most atomic.Int64
+	b := newBed(t, setup{idle: true, needs: func(n *rag.Needs) { n.Documents = crowded{hesitating{n.Documents}, &now, &most} }})
+	text := strings.Repeat("Herons nest in the reeds of a pond far away. ", 30_000)
+	var requests sync.WaitGroup
+	for i := range 6 {
+		requests.Go(func() { b.queued(b.post("/ingest", fields{"docId": fmt.Sprint("d", i), "text": text})) })
+	}
+	requests.Wait()
+	if most.Load() != 1 {
+		t.Errorf("%d at once", most.Load())
 	}
 }

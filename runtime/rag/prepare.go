@@ -43,6 +43,11 @@ type prepared struct {
 
 // fetch gets the document from its address.
 func (f *Feature) fetch(ctx context.Context, t *tenancy.Tenant, m *material) error {
+	done, err := begin(ctx, f.fetches)
+	if err != nil {
+		return err
+	}
+	defer done()
 	client := outbound.New(outbound.Policy{
 		Hosts: t.Config.Documents.FetchHosts, Ports: f.FetchPorts, MaxBytes: uploadBytes(t.Config), Timeout: fetchTime,
 	}, f.Outbound)
