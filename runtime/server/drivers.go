@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -39,7 +40,7 @@ func OpenStore(ctx context.Context, t *tenancy.Tenant, logger *slog.Logger) (sto
 func (o opening) open(ctx context.Context) (storage.Store, error) {
 	switch state := o.tenant().Config.State; state.Driver {
 	case tenantconfig.StateMemory:
-		return memory.New(memory.Options{}), nil
+		return memory.New(memoryOptions(debug.SetMemoryLimit(-1))), nil
 	case tenantconfig.StateEmbedded:
 		store, err := openFile(ctx, state.Path, o.logger)
 		if err != nil {
@@ -54,6 +55,15 @@ func (o opening) open(ctx context.Context) (storage.Store, error) {
 		return store, nil
 	default:
 		return nil, fmt.Errorf("state.driver: this build has no driver %q", state.Driver)
+	}
+}
+
+// memoryOptions keep what is held for tenants within shares of what the process may have;
+// the driver's own bounds are for one that may have much.
+func memoryOptions(limit int64) memory.Options {
+	return memory.Options{
+		MaxDocumentBytes: min(limit/3, memory.DefaultMaxDocumentBytes),
+		MaxJobBytes:      min(limit/6, storage.MaxOpenBytes),
 	}
 }
 

@@ -2,6 +2,7 @@ package memory_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -124,5 +125,38 @@ func TestRoomIsGivenBack(t *testing.T) {
 	}
 	if got := s.Health(); !got.OK {
 		t.Errorf("health: %+v", got)
+	}
+}
+
+// Over all tenants, what waits to be taken in has its bound, and gives it back.
+func TestPayloadsAreBounded(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	s := memory.New(memory.Options{MaxJobBytes: 100})
+	a, b := tenant(t, "a"), tenant(t, "b")
+	add := func(id tenancy.ID, n, bytes int) error {
+		job := storage.Job{ID: fmt.Sprintf("3f0e8a52-1c6b-4f7e-9d0a-5b1f2c3d4e%02d", n), Kind: "ingest", Created: time.Now()}
+		return s.Jobs().Add(ctx, id, job, make([]byte, bytes))
+	}
+	if err := errors.Join(add(a, 1, 60), add(b, 2, 40), add(b, 3, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if err := add(b, 4, 1); !errors.Is(err, storage.ErrTooManyJobs) {
+		t.Errorf("beyond the bound: %v", err)
+	}
+	now := time.Now()
+	job, _, err := s.Jobs().Take(ctx, a, "worker", []string{"ingest"}, now, now.Add(time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	job.State = storage.JobDone
+	if err := errors.Join(s.Jobs().Update(ctx, a, "worker", job, now, now), add(b, 4, 60)); err != nil {
+		t.Errorf("once there is room: %v", err)
+	}
+	if _, err := s.Portable().Erase(ctx, b); err != nil {
+		t.Fatal(err)
+	}
+	if err := add(a, 5, 100); err != nil {
+		t.Errorf("after an erasure: %v", err)
 	}
 }

@@ -14,9 +14,12 @@ import (
 
 type jobs struct {
 	now func() time.Time
+	// max bounds the bytes of all tenants' payloads.
+	max int64
 
 	mu     sync.Mutex
 	made   int64
+	bytes  int64
 	queues map[string]*queue
 }
 
@@ -35,7 +38,9 @@ type queued struct {
 	payload []byte
 }
 
-func newJobs(now func() time.Time) *jobs { return &jobs{now: now, queues: map[string]*queue{}} }
+func newJobs(now func() time.Time, most int64) *jobs {
+	return &jobs{now: now, max: most, queues: map[string]*queue{}}
+}
 
 func (j *jobs) queue(t tenancy.ID) *queue {
 	q := j.queues[t.Identity()]
@@ -60,7 +65,8 @@ func (j *jobs) Add(ctx context.Context, t tenancy.ID, job storage.Job, payload [
 	if q.jobs[job.ID] != nil {
 		return fmt.Errorf("%w: its id is taken", storage.ErrBadJob)
 	}
-	if q.open >= storage.MaxOpenJobs || q.bytes+len(payload) > storage.MaxOpenBytes {
+	size := len(payload)
+	if q.open >= storage.MaxOpenJobs || q.bytes+size > storage.MaxOpenBytes || size > 0 && j.bytes+int64(size) > j.max {
 		return storage.ErrTooManyJobs
 	}
 	j.made++
@@ -69,8 +75,14 @@ func (j *jobs) Add(ctx context.Context, t tenancy.ID, job storage.Job, payload [
 		ID: job.ID, Kind: job.Kind, Caller: job.Caller, State: storage.JobQueued, Note: bytes.Clone(job.Note), Created: at, Updated: at,
 	}}
 	q.open++
-	q.bytes += len(payload)
+	j.hold(q, size)
 	return nil
+}
+
+// hold counts bytes of payloads, fewer if they are negative.
+func (j *jobs) hold(q *queue, bytes int) {
+	q.bytes += bytes
+	j.bytes += int64(bytes)
 }
 
 // forget drops jobs that ended long ago.
@@ -149,7 +161,7 @@ func (j *jobs) Update(ctx context.Context, t tenancy.ID, worker string, job stor
 	have.worker, have.LeaseUntil = "", time.Time{}
 	if have.Ended() {
 		q.open--
-		q.bytes -= len(have.payload)
+		j.hold(q, -len(have.payload))
 		have.payload = nil
 		return nil
 	}
@@ -183,5 +195,8 @@ func (j *jobs) Open(ctx context.Context, t tenancy.ID) (int, error) {
 func (j *jobs) erase(t tenancy.ID) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	delete(j.queues, t.Identity())
+	if q := j.queues[t.Identity()]; q != nil {
+		j.hold(q, -q.bytes)
+		delete(j.queues, t.Identity())
+	}
 }

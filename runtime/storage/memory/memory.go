@@ -26,6 +26,9 @@ type Options struct {
 	// MaxDocumentBytes bounds the passages of all tenants, their vectors included; beyond it
 	// Stage is storage.ErrUnavailable. 0 is DefaultMaxDocumentBytes.
 	MaxDocumentBytes int64
+	// MaxJobBytes bounds the payloads of all tenants' open jobs; beyond it Add is
+	// storage.ErrTooManyJobs. 0 is storage.MaxOpenBytes.
+	MaxJobBytes int64
 	// Now is the clock by which what has run out is dropped. nil is time.Now.
 	Now func() time.Time
 }
@@ -52,6 +55,9 @@ func New(o Options) *Store {
 	if o.MaxDocumentBytes <= 0 {
 		o.MaxDocumentBytes = DefaultMaxDocumentBytes
 	}
+	if o.MaxJobBytes <= 0 {
+		o.MaxJobBytes = storage.MaxOpenBytes
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -63,7 +69,7 @@ func New(o Options) *Store {
 		cache:    cache{ledger.NewCache(o.Now, cacheBytes)},
 		audit:    newAudit(o.Now),
 		docs:     newDocuments(o.Now, o.MaxDocumentBytes),
-		jobs:     newJobs(o.Now),
+		jobs:     newJobs(o.Now, o.MaxJobBytes),
 	}
 }
 
