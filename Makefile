@@ -18,7 +18,7 @@ WATCH   := go run -buildvcs=false ./hack/watchrun
 ## Use it
 
 .PHONY: up
-up: ## A real cluster on this machine, the chart, two tenants (one on a stand-in of Cloudflare), and real chats. OUTBOUND=host:port lets pods reach a model server
+up: ## A real cluster on this machine, the chart, two tenants (one on a stand-in of Cloudflare), real chats and a document. OUTBOUND=host:port lets pods reach a model server
 	@go run -buildvcs=false ./test/e2e/demo $(if $(OUTBOUND),-outbound '$(OUTBOUND)')
 
 .PHONY: down
@@ -49,6 +49,7 @@ isolation: ## Proves that no tenant reads another and nothing is lost: OPERATION
 
 .PHONY: e2e
 e2e: ## The path of make up, with assertions, on a cluster of its own
+	@$(TOOLBOX) packages
 	@$(WATCH) -canaries -name e2e -- go test -count=1 -timeout 30m -tags e2e -v ./test/e2e/...
 
 .PHONY: roll

@@ -58,6 +58,7 @@ func TestProduct(t *testing.T) {
 		{"a model calls tools, and nobody else does through it", p.tools},
 		{"a tool's secret changes live, a broken tool is missing alone", p.rotated},
 		{"OpenAI's SDK and an MCP client find what they know", p.clients},
+		{"a browser gets a page, and whoever builds a client a description", p.page},
 		{"what is deleted by hand comes back", p.drift},
 		{"a killed operator changes nothing", p.operatorKilled},
 		{"a login reaches its tenant's keys and no other's", sh.logins},

@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -254,11 +256,48 @@ func (p play) rotated(t *testing.T) {
 // clients: OpenAI's SDK and the one of the Model Context Protocol, as users have them.
 func (p play) clients(t *testing.T) {
 	d := p.door(t, "assistant")
-	d.ingest(t, map[string]any{"docId": "harbour", "title": "Harbour", "text": "SAY Mooring costs twelve euros a night. CITE 1"})
+	d.ingest(t, map[string]any{"docId": "harbour", "title": "Harbour", "text": "SAY Mooring costs twelve euros a night.\n\nCITE 1\n"})
 	p.openAI(t, d)
 	p.mcp(t, d)
 	// The operator looks about once a minute.
 	p.kubectl(t, "wait", "tenant/library", "-n", p.ns, "--for=jsonpath={.status.documents.documents}=2", "--timeout=90s")
+}
+
+// page: a browser gets the playground and may load nothing else; a tenant without it has
+// none. Whoever builds a client gets the API's description.
+func (p play) page(t *testing.T) {
+	d, without := p.door(t, "assistant"), p.door(t, "marina")
+	d.key, without.key = "", ""
+	page := d.call(t, http.StatusOK, http.MethodGet, "/", "", nil)
+	if policy := page.Header.Get("Content-Security-Policy"); !strings.Contains(policy, "default-src 'none'") || !strings.Contains(policy, "script-src 'self'") || strings.Contains(policy, "unsafe") {
+		t.Errorf("the page's policy is %q", policy)
+	}
+	loaded := regexp.MustCompile(`(?:src|href)="([^"]+)"`).FindAllStringSubmatch(string(page.Body), -1)
+	if len(loaded) == 0 || !strings.HasPrefix(page.Header.Get("Content-Type"), "text/html") {
+		t.Errorf("the page is of type %q and loads nothing: %s", page.Header.Get("Content-Type"), page.Body)
+	}
+	for _, link := range loaded {
+		address, err := url.Parse(link[1])
+		if err != nil || address.IsAbs() || address.Host != "" {
+			t.Errorf("the page refers to %q", link[1])
+			continue
+		}
+		d.call(t, http.StatusOK, http.MethodGet, "/"+strings.TrimPrefix(address.Path, "/"), "", nil)
+	}
+	without.call(t, http.StatusNotFound, http.MethodGet, "/", "", nil)
+
+	var described struct {
+		OpenAPI string
+		Paths   map[string]map[string]any
+	}
+	if err := d.call(t, http.StatusOK, http.MethodGet, "/openapi.json", "", nil).Into(&described); err != nil {
+		t.Fatal(err)
+	}
+	for path, method := range map[string]string{"/chat": "post", "/search": "post", "/ingest": "post", "/tools/execute": "post", "/v1/chat/completions": "post", "/documents": "get"} {
+		if described.Paths[path][method] == nil {
+			t.Errorf("OpenAPI %s doesn't describe %s %s", described.OpenAPI, method, path)
+		}
+	}
 }
 
 func (p play) openAI(t *testing.T, d door) {
