@@ -112,6 +112,15 @@ func (f *findings) fused(weight float64) []uint32 {
 // byRank ranks them by reciprocal ranks, which look at no score.
 func (f *findings) byRank() []uint32 { return f.ranked(index.FuseRanks(f.words, f.cosines)) }
 
+// fit tells how well the best passage fits the question: the score of the best found by
+// words, and by both.
+func (f *findings) fit() (byWords, byBoth float64) {
+	for _, s := range index.Fuse(f.words, f.cosines, f.share, index.DefaultWeight) {
+		byBoth = max(byBoth, s)
+	}
+	return f.share, byBoth
+}
+
 func (f *findings) ranked(scores []float64) []uint32 {
 	order := make([]int, len(f.ids))
 	for i := range order {

@@ -57,7 +57,7 @@ func (o options) live(ctx context.Context) error {
 		return err
 	}
 	a := &api{url: strings.TrimRight(o.api, "/"), key: strings.TrimSpace(string(key)), client: &http.Client{Timeout: liveWait}}
-	r, err := a.measure(ctx, questions, func(format string, args ...any) { fmt.Printf(format+"\n", args...) })
+	r, err := a.measure(ctx, judgedBy(questions), func(format string, args ...any) { fmt.Printf(format+"\n", args...) })
 	if err != nil {
 		return err
 	}
@@ -68,40 +68,57 @@ func (o options) live(ctx context.Context) error {
 	return nil
 }
 
+// judged is a question, and the gain of each document that answers it.
+type judged struct {
+	text  string
+	gains map[string]float64
+}
+
+// judgedBy gives each document that a tenant names the gain 1.
+func judgedBy(questions []question) []judged {
+	all := make([]judged, len(questions))
+	for i, q := range questions {
+		all[i] = judged{q.Question, map[string]float64{}}
+		for _, d := range q.Documents {
+			all[i].gains[d] = 1
+		}
+	}
+	return all
+}
+
 // measure asks each question by each mode, and once more for an answer.
-func (a *api) measure(ctx context.Context, questions []question, say func(string, ...any)) (*result, error) {
+func (a *api) measure(ctx context.Context, questions []judged, say func(string, ...any)) (*result, error) {
 	r := &result{name: "tenant", about: fmt.Sprintf("%d questions of the tenant", len(questions))}
 	var right, cited int
 	var without int
 	all := map[string][]quality{}
 	for i, q := range questions {
-		gains := map[string]float64{}
-		for _, d := range q.Documents {
-			gains[d] = 1
-		}
 		for _, mode := range []string{"text", "vector", "hybrid"} {
-			f, err := a.search(ctx, map[string]any{"query": q.Question, "topK": liveDepth, "mode": mode, "answer": false})
+			f, err := a.search(ctx, map[string]any{"query": q.text, "topK": liveDepth, "mode": mode, "answer": false})
 			if err != nil {
 				return nil, fmt.Errorf("questions[%d] by %s: %w", i, mode, err)
 			}
-			all[mode] = append(all[mode], judge(documents(f), gains))
+			all[mode] = append(all[mode], judge(documents(f), q.gains))
 		}
-		f, err := a.search(ctx, map[string]any{"query": q.Question, "answer": true})
+		f, err := a.search(ctx, map[string]any{"query": q.text, "answer": true})
 		if err != nil {
 			return nil, fmt.Errorf("questions[%d] answered: %w", i, err)
 		}
-		good, n := citations(f, gains)
+		good, n := citations(f, q.gains)
 		right, cited = right+good, cited+n
 		if n == 0 {
 			without++
 		}
-		say("%d of %d questions", i+1, len(questions))
+		if n := i + 1; n%100 == 0 || n == len(questions) {
+			say("%d of %d questions", n, len(questions))
+		}
 	}
 	r.text, r.vector, r.hybrid = mean(all["text"]), mean(all["vector"]), mean(all["hybrid"])
 	if cited > 0 {
 		precision := float64(right) / float64(cited)
 		r.citations = &precision
 	}
+	r.cited = 1 - float64(without)/float64(len(questions))
 	r.notes = append(r.notes, fmt.Sprintf("%d citations, %d of a right document; %d answers without any", cited, right, without))
 	return r, nil
 }
@@ -133,59 +150,81 @@ func citations(f *found, gains map[string]float64) (right, all int) {
 	return right, all
 }
 
-// search waits for a rate limit as long as it is told to, up to liveWait in all.
 func (a *api) search(ctx context.Context, body map[string]any) (*found, error) {
+	f := &found{}
+	return f, a.post(ctx, "/search", body, f)
+}
+
+// refusal is an answer that isn't what was asked for.
+type refusal struct {
+	status        int
+	code, message string
+}
+
+func (r *refusal) Error() string {
+	return fmt.Sprintf("%d %s: %s %s", r.status, http.StatusText(r.status), r.code, r.message)
+}
+
+// post asks, and reads the answer's data into one unless it is nil. It waits for a rate
+// limit as long as it is told to, up to liveWait in all.
+func (a *api) post(ctx context.Context, path string, body map[string]any, into any) error {
 	data, err := json.Marshal(body)
 	if err != nil {
-		return nil, fmt.Errorf("writing the question: %w", err)
+		return fmt.Errorf("writing the question: %w", err)
 	}
 	for until := time.Now().Add(liveWait); ; {
-		f, wait, err := a.once(ctx, data)
+		wait, err := a.once(ctx, path, data, into)
 		if wait == 0 || time.Now().Add(wait).After(until) {
-			return f, err
+			return err
 		}
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return ctx.Err()
 		}
 	}
 }
 
-func (a *api) once(ctx context.Context, body []byte) (f *found, wait time.Duration, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.url+"/search", bytes.NewReader(body))
+func (a *api) once(ctx context.Context, path string, body []byte, into any) (wait time.Duration, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.url+path, bytes.NewReader(body))
 	if err != nil {
-		return nil, 0, fmt.Errorf("asking: %w", err)
+		return 0, fmt.Errorf("asking: %w", err)
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Authorization", "Bearer "+a.key)
 	resp, err := a.client.Do(req)
 	if err != nil {
-		return nil, 0, fmt.Errorf("asking: %w", err)
+		return 0, fmt.Errorf("asking: %w", err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, liveAnswer))
 	if err != nil {
-		return nil, 0, fmt.Errorf("reading the answer: %w", err)
+		return 0, fmt.Errorf("reading the answer: %w", err)
 	}
 	var answer struct {
-		Data  *found `json:"data"`
+		Data  json.RawMessage `json:"data"`
 		Error struct {
 			Code    string `json:"code"`
 			Message string `json:"message"`
 		} `json:"error"`
 	}
-	if err := json.Unmarshal(data, &answer); err != nil && resp.StatusCode == http.StatusOK {
-		return nil, 0, fmt.Errorf("reading the answer: %w", err)
+	good := resp.StatusCode/100 == 2
+	if err := json.Unmarshal(data, &answer); err != nil && good {
+		return 0, fmt.Errorf("reading the answer: %w", err)
 	}
 	switch {
 	case resp.StatusCode == http.StatusTooManyRequests:
 		seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
-		return nil, time.Duration(max(seconds, 1)) * time.Second, errors.New("the rate limit leaves no room: raise it while measuring")
-	case resp.StatusCode != http.StatusOK:
-		return nil, 0, fmt.Errorf("%s: %s %s", resp.Status, answer.Error.Code, answer.Error.Message)
+		return time.Duration(max(seconds, 1)) * time.Second, errors.New("the rate limit leaves no room: raise it while measuring")
+	case !good:
+		return 0, &refusal{resp.StatusCode, answer.Error.Code, answer.Error.Message}
 	case answer.Data == nil:
-		return nil, 0, errors.New("the answer has no data: is this the API of a tenant?")
+		return 0, errors.New("the answer has no data: is this the API of a tenant?")
+	case into == nil:
+		return 0, nil
 	}
-	return answer.Data, 0, nil
+	if err := json.Unmarshal(answer.Data, into); err != nil {
+		return 0, fmt.Errorf("reading the answer: %w", err)
+	}
+	return 0, nil
 }

@@ -68,7 +68,7 @@ func TestALiveAPI(t *testing.T) {
 	}))
 	defer server.Close()
 	a := &api{url: server.URL, key: key, client: server.Client()}
-	r, err := a.measure(t.Context(), []question{{"When does it close?", []string{"hours"}}}, t.Logf)
+	r, err := a.measure(t.Context(), judgedBy([]question{{"When does it close?", []string{"hours"}}}), t.Logf)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func TestALiveAPI(t *testing.T) {
 		t.Errorf("citation precision %v, want 2 of 4", r.citations)
 	}
 	a.key = "wrong"
-	if _, err := a.measure(t.Context(), []question{{"When?", []string{"hours"}}}, t.Logf); err == nil || !strings.Contains(err.Error(), "unauthorized") {
+	if _, err := a.measure(t.Context(), judgedBy([]question{{"When?", []string{"hours"}}}), t.Logf); err == nil || !strings.Contains(err.Error(), "unauthorized") {
 		t.Errorf("a wrong key: %v", err)
 	}
 }

@@ -18,6 +18,8 @@ func main() {
 	flag.StringVar(&o.api, "api", "", "measure a tenant's live API at this URL, instead of the public sets; writes nothing")
 	flag.StringVar(&o.keyFile, "key-file", "", "file with the API key, with -api")
 	flag.StringVar(&o.questions, "questions", "", "YAML file of questions and the documents that answer them, with -api")
+	flag.IntVar(&o.drive, "drive", 100_000, "also measure sets of at most so many documents through the API of a whole runtime; 0 for none")
+	flag.BoolVar(&o.injections, "injections", true, "run the suite of planted instructions too")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -27,7 +29,12 @@ func main() {
 	}
 }
 
-type options struct{ only, api, keyFile, questions string }
+type options struct {
+	only, api, keyFile, questions string
+	// drive is the size of a set that is also measured through a runtime's API at most.
+	drive      int
+	injections bool
+}
 
 func (o options) run(ctx context.Context) error {
 	if o.api != "" || o.questions != "" || o.keyFile != "" {
@@ -36,42 +43,38 @@ func (o options) run(ctx context.Context) error {
 	if _, err := os.Stat("go.mod"); err != nil {
 		return errors.New("run it at the top of the repository: make eval")
 	}
-	sets := []struct {
-		name string
-		read func(context.Context) (*collection, error)
-	}{
-		{"cranfield", func(context.Context) (*collection, error) { return readCranfield("test/eval/testdata") }},
-		{"debian", debian},
+	collections, skipped, err := o.collections(ctx)
+	if err != nil {
+		return err
 	}
 	var results []*result
-	var skipped []string
-	for _, s := range sets {
-		if o.only != "" && o.only != s.name {
+	var wrong error
+	for i, c := range collections {
+		if o.only != "" && o.only != c.name {
 			continue
 		}
-		started := time.Now()
-		say := func(format string, args ...any) {
-			fmt.Printf("%-10s %5.1fs  %s\n", s.name, time.Since(started).Seconds(), fmt.Sprintf(format, args...))
+		say := teller(c.name)
+		var strangers []query
+		if other := collections[(i+1)%len(collections)]; other != c {
+			strangers = other.queries
 		}
-		c, err := s.read(ctx)
-		if errors.Is(err, errUnavailable) {
-			say("skipped: %v", err)
-			skipped = append(skipped, s.name)
-			continue
-		}
+		r, err := measure(ctx, c, strangers, say)
 		if err != nil {
-			return err
+			return fmt.Errorf("%s: %w", c.name, err)
 		}
-		r, err := measure(ctx, c, say)
-		if err != nil {
-			return fmt.Errorf("%s: %w", s.name, err)
+		if len(c.passages) <= o.drive {
+			if err := drive(ctx, c, strangers, r, say); r.through == nil && err != nil {
+				return fmt.Errorf("%s through the API: %w", c.name, err)
+			} else if err != nil {
+				wrong = errors.Join(wrong, fmt.Errorf("%s: %w", c.name, err))
+			}
 		}
 		results = append(results, r)
 	}
 	if len(results) == 0 {
 		return fmt.Errorf("no data set is called %q, or none can be had", o.only)
 	}
-	if o.only == "" {
+	if o.injections {
 		through, line, err := injections(ctx)
 		if err != nil {
 			return err
@@ -89,7 +92,38 @@ func (o options) run(ctx context.Context) error {
 		fmt.Println("docs/evaluation.md stays as it is: not every set was measured")
 	}
 	conclude(os.Stdout, results, skipped)
-	return nil
+	return wrong
+}
+
+// collections reads the sets that there are; the names of the others are skipped.
+func (o options) collections(ctx context.Context) (have []*collection, skipped []string, err error) {
+	for _, s := range []struct {
+		name string
+		read func(context.Context) (*collection, error)
+	}{
+		{"cranfield", func(context.Context) (*collection, error) { return readCranfield("test/eval/testdata") }},
+		{"debian", debian},
+	} {
+		c, err := s.read(ctx)
+		if errors.Is(err, errUnavailable) {
+			teller(s.name)("skipped: %v", err)
+			skipped = append(skipped, s.name)
+			continue
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		have = append(have, c)
+	}
+	return have, skipped, nil
+}
+
+// teller says what is being done with a set, and how long it has taken.
+func teller(set string) func(format string, args ...any) {
+	started := time.Now()
+	return func(format string, args ...any) {
+		fmt.Printf("%-10s %5.1fs  %s\n", set, time.Since(started).Seconds(), fmt.Sprintf(format, args...))
+	}
 }
 
 // debian reads the descriptions that apt has, kept in .cache between runs.

@@ -16,15 +16,22 @@ type result struct {
 	text, vector, hybrid quality
 	ranks                quality   // fused by rank
 	sweep                []quality // by weights; none for a live API
-	// Citations is the share of them whose source is a right one, Injections how many
+	// Citations is the share of them whose source is a right one, injections how many
 	// planted instructions were carried out; nil if this run didn't measure it.
 	citations  *float64
 	injections *int
-	notes      []string
+	// cited is the share of the answers with a citation, unanswered that of another set's
+	// questions that got none; of a live API or a product that was driven.
+	cited, unanswered float64
+	// through is the same measured through a product's API, nil if it wasn't.
+	through *result
+	// byWords and byBoth tell own questions from another set's; nil if there is none.
+	byWords, byBoth *separation
+	notes           []string
 }
 
 // measure answers all questions of a public set.
-func measure(ctx context.Context, c *collection, say func(format string, args ...any)) (*result, error) {
+func measure(ctx context.Context, c *collection, strangers []query, say func(format string, args ...any)) (*result, error) {
 	a, err := build(ctx, c, say)
 	if err != nil {
 		return nil, err
@@ -57,6 +64,13 @@ func measure(ctx context.Context, c *collection, say func(format string, args ..
 	r.text, r.vector, r.hybrid, r.ranks = mean(text), mean(vector), mean(hybrid), mean(ranks)
 	for w := range weights {
 		r.sweep[w] = mean(swept[w])
+	}
+	if len(strangers) > 0 {
+		words, both, err := a.separations(ctx, c.queries, strangers)
+		if err != nil {
+			return nil, err
+		}
+		r.byWords, r.byBoth = &words, &both
 	}
 	say("%d questions, %v each", len(c.queries), (searching / time.Duration(max(len(c.queries), 1))).Round(time.Microsecond))
 	return r, nil
