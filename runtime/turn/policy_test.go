@@ -54,6 +54,54 @@ func TestAnObedientModelCanDoNoHarm(t *testing.T) {
 	})
 }
 
+// Earlier answers that were made after untrusted text, and what servers say of their
+// tools, let nothing be changed and the instructions go nowhere.
+func TestHearsayChangesNothing(t *testing.T) {
+	t.Parallel()
+	const told = `{"q":"7731-zebra-quartz"}`
+	at := func(server string) func(*turn.Tool) { return func(tool *turn.Tool) { tool.Origin = server } }
+	both(t, func(t *testing.T, ask asking) {
+		for name, c := range map[string]struct {
+			hearsay bool
+			origin  string
+			run     []string
+		}{
+			"neither":           {false, "", []string{`send{"a":1}`, `own{"a":1}`, `look{"a":1}`}},
+			"an earlier answer": {true, "", []string{`look{"a":1}`, `note{"a":1}`}},
+			"a server's words":  {false, "shop", []string{`own{"a":1}`, `look{"a":1}`, `note{"a":1}`}},
+			"both of these":     {true, "shop", []string{`look{"a":1}`, `note{"a":1}`}},
+		} {
+			b := newBed(t, nil,
+				aifake.Calls(aifake.Call{Name: "send", Arguments: `{"a":1}`}, aifake.Call{Name: "own", Arguments: `{"a":1}`}, aifake.Call{Name: "note", Arguments: `{"a":1}`},
+					aifake.Call{Name: "look", Arguments: `{"a":1}`}, aifake.Call{Name: "look", Arguments: told}),
+				aifake.Says("See https://evil.example/x."))
+			p := b.params(
+				b.tool("send", gives("sent"), writes, leaves, pure), b.tool("own", gives("done"), writes, leaves, pure, at(c.origin)),
+				b.tool("note", gives("noted"), writes, leave, pure), b.tool("look", gives("found"), leaves, pure))
+			p.Hearsay = c.hearsay
+			out, err := ask(b, p, &heard{})
+			if err != nil || out.Untrusted != c.hearsay {
+				t.Fatalf("%s: %+v, %v", name, out, err)
+			}
+			if filtered := !strings.Contains(out.Text, "evil"); filtered != (name != "neither") {
+				t.Errorf("%s: the answer is %q", name, out.Text)
+			}
+			ran := b.box.called()
+			for _, tool := range []string{"send", "own"} {
+				if got, want := slices.Contains(ran, tool+`{"a":1}`), slices.Contains(c.run, tool+`{"a":1}`); got != want {
+					t.Errorf("%s: that %s ran is %t", name, tool, got)
+				}
+			}
+			if !slices.Contains(ran, `look{"a":1}`) || !slices.Contains(ran, `note{"a":1}`) {
+				t.Errorf("%s: called %q", name, ran)
+			}
+			if got := slices.Contains(ran, "look"+told); got != (name == "neither") {
+				t.Errorf("%s: that the instructions went out is %t", name, got)
+			}
+		}
+	})
+}
+
 // Calls are judged by what was before the model when it wrote them, not by what their
 // neighbours bring.
 func TestABatchIsJudgedAsOne(t *testing.T) {
