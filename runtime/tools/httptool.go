@@ -88,7 +88,9 @@ func (h *httpTool) run(ctx context.Context, _ *job, params map[string]any) (any,
 	var body []byte
 	switch h.cfg.Method {
 	case http.MethodGet, http.MethodDelete:
-		address = withQuery(address, rest)
+		if address, fault = h.address.withQuery(address, rest); fault != nil {
+			return nil, fault
+		}
 	default:
 		body = canonical(rest)
 	}

@@ -26,6 +26,8 @@ const (
 	// listEvery is how often a server is asked for its tools though it told of no change:
 	// not every one tells.
 	listEvery = 5 * time.Minute
+	// listPause is the least time between two lists: a server may tell of changes without end.
+	listPause = time.Second
 	// pingEvery finds servers that went away without a word.
 	pingEvery = 30 * time.Second
 	// maxServerTools bounds what is taken of one server.
@@ -58,8 +60,11 @@ type server struct {
 	trouble *tenantconfig.ToolStatus
 }
 
-// connect gives r the servers of its document: those of was where nothing has changed.
+// connect gives r the servers of its document: those of was where nothing has changed. The
+// first of them may fail, and publish r, while the others are being added.
 func (f *Feature) connect(r, was *registry) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	var old []*server
 	if was != nil {
 		old = was.servers
@@ -176,6 +181,8 @@ func (s *server) live(ctx context.Context) error {
 	s.owner.Load().publish()
 	tick := time.NewTicker(listEvery)
 	defer tick.Stop()
+	listed := s.listed
+	var rested <-chan time.Time // listed is looked at again then
 	for {
 		select {
 		case <-ctx.Done():
@@ -184,9 +191,13 @@ func (s *server) live(ctx context.Context) error {
 			return errSessionLost
 		case err := <-ended:
 			return errors.Join(errSessionLost, err)
-		case <-s.listed:
+		case <-rested:
+			listed, rested = s.listed, nil
+			continue
+		case <-listed:
 		case <-tick.C:
 		}
+		listed, rested = nil, time.After(listPause)
 		if err := s.list(ctx, session); err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package tools_test
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -18,6 +19,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/crispy-enigma/crispy-enigma/api/tenantconfig"
+	"github.com/crispy-enigma/crispy-enigma/runtime/tenancy"
 )
 
 // shop is a server of tools, the official one, on an address that stays while it comes
@@ -349,4 +351,48 @@ func TestOldConnectionsEnd(t *testing.T) {
 		}
 		return n == 0
 	})
+}
+
+func TestServersFailWhileOthersAreBeingAdded(t *testing.T) {
+	t.Parallel()
+	away := func() *tenancy.Tenant {
+		return newTenant(t, nil, withTools(func(c *tenantconfig.Tools) {
+			for i := range 16 {
+				c.MCP = append(c.MCP, tenantconfig.MCPServer{Name: fmt.Sprintf("s%d", i), URL: "http://127.0.0.1:1/" + rand.Text(), Private: true})
+			}
+		}))
+	}
+	b := newBed(t, nil, away())
+	for range 20 {
+		b.tenant = away()
+		b.feature.Apply(b.tenant)
+		if s := b.feature.Status(b.tenant); len(s) != 16 {
+			t.Fatalf("%d servers have a status", len(s))
+		}
+	}
+}
+
+func TestServersTellOfChangesWithoutEnd(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	var lists atomic.Int64
+	s.server.AddReceivingMiddleware(func(next mcp.MethodHandler) mcp.MethodHandler {
+		return func(ctx context.Context, method string, r mcp.Request) (mcp.Result, error) {
+			if method == "tools/list" {
+				lists.Add(1)
+			}
+			return next(ctx, method, r)
+		}
+	})
+	b := newBed(t, nil, newTenant(t, nil, s.tenant(nil)))
+	b.awaitTools("shop.note", "shop.orders")
+	for began, n := time.Now(), 0; time.Since(began) < 500*time.Millisecond; n++ {
+		s.add(fmt.Sprintf("t%d", n%2), `{"type":"object"}`, nil)
+		s.server.RemoveTools(fmt.Sprintf("t%d", n%2))
+		<-time.After(15 * time.Millisecond) // the library tells of changes every 10 ms
+	}
+	if n := lists.Load(); n > 3 {
+		t.Errorf("the server was asked for its tools %d times", n)
+	}
+	b.awaitTools("shop.note", "shop.orders")
 }

@@ -40,9 +40,6 @@ func (t template) expand(params map[string]any) (address string, rest map[string
 	for k, v := range params {
 		rest[k] = v
 	}
-	wrong := func(name, message string) *failure {
-		return &failure{code: CodeInvalid, message: "the tool's parameters are wrong: " + name + " " + message, details: []httpapi.Detail{{Path: name, Message: message}}}
-	}
 	scheme, after, _ := strings.Cut(t.path, "://")
 	segments := strings.Split(after, "/")
 	for i, segment := range segments {
@@ -60,9 +57,9 @@ func (t template) expand(params map[string]any) (address string, rest map[string
 		})
 		switch plain, err := url.PathUnescape(filled); {
 		case missing != "":
-			return "", nil, wrong(missing, "is needed in the address")
-		case used != "" && (err != nil || plain == "" || plain == "." || plain == ".."):
-			return "", nil, wrong(used, "can't be empty or dots alone: it is a part of a path")
+			return "", nil, wrongParameter(missing, "is needed in the address")
+		case used != "" && (err != nil || plain == "" || climbs(plain)):
+			return "", nil, wrongParameter(used, "can't be empty, or hold . or .. between slashes: it is a part of a path")
 		}
 		segments[i] = filled
 	}
@@ -87,6 +84,21 @@ func (t template) expand(params map[string]any) (address string, rest map[string
 		address += "?" + strings.Join(pairs, "&")
 	}
 	return address, rest, nil
+}
+
+func wrongParameter(name, message string) *failure {
+	return &failure{code: CodeInvalid, message: "the tool's parameters are wrong: " + name + " " + message, details: []httpapi.Detail{{Path: name, Message: message}}}
+}
+
+// climbs tells a part of a path that leads elsewhere on servers that decode it before they
+// look at its dots.
+func climbs(part string) bool {
+	for segment := range strings.FieldsFuncSeq(part, func(r rune) bool { return r == '/' || r == '\\' }) {
+		if segment == "." || segment == ".." {
+			return true
+		}
+	}
+	return false
 }
 
 // textForm writes a value into an address: texts, numbers and truth values as they are,
@@ -122,10 +134,14 @@ func nested(v any) bool {
 	return false
 }
 
-// withQuery adds parameters to an address: each entry of a list by itself.
-func withQuery(address string, params map[string]any) string {
+// withQuery adds parameters to an address: each entry of a list by itself. What the tenant
+// wrote into the query isn't said twice: services differ in which of the two counts.
+func (t template) withQuery(address string, params map[string]any) (string, *failure) {
 	q := url.Values{}
 	for name, value := range params {
+		if slices.ContainsFunc(t.pairs, func(pair string) bool { return nameOf(pair) == name }) {
+			return "", wrongParameter(name, "is set by the tool's address")
+		}
 		switch v := value.(type) {
 		case nil:
 		case []any:
@@ -138,9 +154,18 @@ func withQuery(address string, params map[string]any) string {
 	}
 	switch {
 	case len(q) == 0:
-		return address
+		return address, nil
 	case strings.Contains(address, "?"):
-		return address + "&" + q.Encode()
+		return address + "&" + q.Encode(), nil
 	}
-	return address + "?" + q.Encode()
+	return address + "?" + q.Encode(), nil
+}
+
+// nameOf is the parameter that a pair of a query sets.
+func nameOf(pair string) string {
+	name, _, _ := strings.Cut(pair, "=")
+	if plain, err := url.QueryUnescape(name); err == nil {
+		return plain
+	}
+	return name
 }
