@@ -8,7 +8,7 @@ const make = (name, { text, ...rest } = {}, ...children) => {
   e.append(...children);
   return e;
 };
-const when = (ms) => new Date(ms).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+const when = (ms) => new Date(ms).toLocaleString([], { month: "short", day: "numeric", hour: "numeric", minute: "2-digit" });
 
 let session = uuid();
 let running = null; // the AbortController of the question that is being answered
@@ -69,12 +69,12 @@ async function optional(path) {
 }
 
 async function begin() {
-  await showSessions(); // the first that needs a key
-  const models = await (await call("/v1/models")).json();
   const health = await data("/health");
+  const models = await (await call("/v1/models")).json();
   $("model").replaceChildren(...models.data.map((m) => make("option", { text: m.id, selected: m.id === health.modelId })));
   speaks = Boolean(await optional("/tts/voices"));
   await showDocuments();
+  await showSessions();
 }
 
 // ---- sessions
@@ -182,7 +182,7 @@ function addAnswer() {
       const byNumber = new Map(sources.map((s) => [s.id, s]));
       draw((n) => (byNumber.has(n) ? make("button", { className: "cite", type: "button", text: String(n), ariaLabel: `Source ${n}`, onclick: () => showSource(byNumber.get(n)) }) : null));
       if (sources.length) article.append(sourceList(sources));
-      article.append(foot(whole, note));
+      if (note || (speaks && whole)) article.append(foot(whole, note));
       if (atEnd()) toEnd();
     },
   };
@@ -224,6 +224,7 @@ async function play(text, button) {
     const audio = Object.assign(new Audio(address), { button });
     playing = audio;
     button.textContent = "Stop";
+    button.disabled = false;
     audio.onended = audio.onpause = () => {
       button.textContent = "Play";
       URL.revokeObjectURL(address);
@@ -236,6 +237,7 @@ async function play(text, button) {
   }
 }
 
+// send asks, and shows the answer as it comes.
 const send = guarded(async () => {
   const message = $("message").value.trim();
   if (!message || running) return;
