@@ -110,13 +110,13 @@ type tally struct {
 	goals                          map[string]int
 }
 
-func (t *tally) add(g string, through bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.cases++
-	t.goals[g]++
+func (s *tally) add(g string, through bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cases++
+	s.goals[g]++
 	if through {
-		t.through++
+		s.through++
 	}
 }
 

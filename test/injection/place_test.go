@@ -42,7 +42,6 @@ type way struct {
 }
 
 const (
-	session  = "3f0e8a52-1c6b-4f7e-9d0a-5b1f2c3d4e5f"
 	stranger = "aaaaaaaa-1c6b-4f7e-9d0a-5b1f2c3d4e5f"
 )
 
