@@ -239,6 +239,17 @@ func TestTheTenantsPassagesAreBounded(t *testing.T) {
 	}
 }
 
+func TestATitleThatIsNoTextIsNamed(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, setup{idle: true})
+	for _, async := range []string{"", "&async=true"} {
+		a := b.do("POST", "/ingest?docId=d&title=%ff"+async, "text/plain", strings.NewReader("Herons."))
+		if a.Status != 400 || !slices.Equal(a.paths(), []string{"title"}) {
+			t.Errorf("%q: %d %s", async, a.Status, a.text)
+		}
+	}
+}
+
 // What keeps the reader of files from beginning is ours, and passes.
 func TestAReaderThatCantBeginBlamesNoFile(t *testing.T) {
 	t.Parallel()

@@ -10,6 +10,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/crispy-enigma/crispy-enigma/api/tenantconfig"
 	"github.com/crispy-enigma/crispy-enigma/runtime/httpapi"
@@ -188,8 +189,8 @@ func (m *material) problems() []httpapi.Detail {
 		wrong("docId", "must be 1 to 256 bytes without control characters, and without empty or dot segments between slashes")
 	}
 	for _, f := range []struct{ path, text string }{{"title", m.Title}, {"url", m.URL}, {"source", m.Source}} {
-		if len(f.text) > storage.MaxTitleBytes {
-			wrong(f.path, "must have at most 2048 bytes")
+		if len(f.text) > storage.MaxTitleBytes || !utf8.ValidString(f.text) {
+			wrong(f.path, "must be UTF-8 of at most 2048 bytes")
 		}
 	}
 	if u, err := url.Parse(m.URL); m.URL != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil) {
