@@ -142,6 +142,17 @@ item1 "2) c"
 paragraph0 "[31mThird"`)
 }
 
+func TestTextsThatBeginLikeAPictureOrASong(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"BMW builds cars.", "ID3 is a kind of tag.", "OggS marks a page.", "GIF89a is old."} {
+		for _, declared := range []string{"", extract.TypeText} {
+			if d, err := read(t, "", declared, []byte(text)); err != nil || d.ContentType != extract.TypeText {
+				t.Errorf("%q is %s, %v", text, d.ContentType, err)
+			}
+		}
+	}
+}
+
 // A text of which nothing was said is Markdown if it has its headings.
 func TestHeadingsMakeATextMarkdown(t *testing.T) {
 	t.Parallel()

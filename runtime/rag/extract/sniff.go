@@ -40,7 +40,9 @@ func sniff(in Input) (string, error) {
 	case bytes.HasPrefix(head, []byte(`{\rtf`)):
 		return "", ErrUnsupported.because("this is RTF; save it as DOCX")
 	}
-	if major, _, _ := strings.Cut(http.DetectContentType(head), "/"); major == "image" || major == "audio" || major == "video" || major == "font" {
+	// Texts may begin like such a file: "BMW" like a bitmap, "ID3" like a song.
+	text := utf8.Valid(in.Data) && !binary(in.Data)
+	if major, _, _ := strings.Cut(http.DetectContentType(head), "/"); !text && (major == "image" || major == "audio" || major == "video" || major == "font") {
 		return "", ErrUnsupported.because("this is %s", major)
 	}
 	switch {
