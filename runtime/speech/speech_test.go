@@ -19,7 +19,6 @@ import (
 	"github.com/crispy-enigma/crispy-enigma/api/tenantconfig"
 	"github.com/crispy-enigma/crispy-enigma/runtime/ai"
 	"github.com/crispy-enigma/crispy-enigma/runtime/ai/localspeech"
-	"github.com/crispy-enigma/crispy-enigma/runtime/chat"
 	"github.com/crispy-enigma/crispy-enigma/runtime/httpapi"
 	"github.com/crispy-enigma/crispy-enigma/runtime/limits"
 	"github.com/crispy-enigma/crispy-enigma/runtime/speech"
@@ -95,7 +94,7 @@ func newBed(t *testing.T, speakers speech.Speakers, bend func(*tenantconfig.Conf
 	}
 	store := memory.New(memory.Options{})
 	b := bed{calls: &calls{}, owner: tenant, gate: limits.New(store.Windows(), store.Budgets(), limits.Options{})}
-	door := httpapi.NewDoor(dir, httpapi.Options{Translate: chat.Translate})
+	door := httpapi.NewDoor(dir, httpapi.Options{Translate: translate})
 	speech.New(speech.Needs{Speakers: speakers, Gate: b.gate, Recorder: b.calls, Estimator: &ai.Estimator{}}).Mount(door)
 	s := httptest.NewServer(door)
 	t.Cleanup(s.Close)
@@ -117,6 +116,14 @@ func (b bed) post(t *testing.T, body string) (*http.Response, []byte, error) {
 	defer func() { _ = res.Body.Close() }()
 	sound, err := io.ReadAll(res.Body)
 	return res, sound, err
+}
+
+// translate stands for the server's table: what speech leaves to it.
+func translate(err error) *httpapi.Error {
+	if e, ok := errors.AsType[*ai.Error](err); ok {
+		return &httpapi.Error{Status: http.StatusTooManyRequests, Code: "ai_" + string(e.Kind)}
+	}
+	return nil
 }
 
 // refusal is status, code and the first wrong field.

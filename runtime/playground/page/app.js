@@ -151,7 +151,8 @@ function addAnswer() {
   const byTool = new Map();
   let whole = "";
   let drawn = false;
-  const draw = (cite) => {
+  let cite = () => null; // sources are known at the end
+  const draw = () => {
     const follow = atEnd();
     render(text, whole, cite);
     if (follow) toEnd();
@@ -163,7 +164,7 @@ function addAnswer() {
       drawn = true;
       requestAnimationFrame(() => {
         drawn = false;
-        draw(() => null);
+        draw();
       });
     },
     tool({ id, name, status, code, durationMs }) {
@@ -174,13 +175,13 @@ function addAnswer() {
     },
     finish(final, sources, note) {
       whole = final ?? whole;
-      drawn = true; // what was to be drawn is drawn now
       if (whole === "" && byTool.size === 0) {
         article.remove();
         return;
       }
       const byNumber = new Map(sources.map((s) => [s.id, s]));
-      draw((n) => (byNumber.has(n) ? make("button", { className: "cite", type: "button", text: String(n), ariaLabel: `Source ${n}`, onclick: () => showSource(byNumber.get(n)) }) : null));
+      cite = (n) => (byNumber.has(n) ? make("button", { className: "cite", type: "button", text: String(n), ariaLabel: `Source ${n}`, onclick: () => showSource(byNumber.get(n)) }) : null);
+      draw(); // a frame that is still to come draws the same
       if (sources.length) article.append(sourceList(sources));
       if (note || (speaks && whole)) article.append(foot(whole, note));
       if (atEnd()) toEnd();
