@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/crispy-enigma/crispy-enigma/api/tenantconfig"
 	"github.com/crispy-enigma/crispy-enigma/runtime/ai"
 	"github.com/crispy-enigma/crispy-enigma/runtime/ai/aifake"
+	"github.com/crispy-enigma/crispy-enigma/runtime/chat"
 	"github.com/crispy-enigma/crispy-enigma/runtime/guard"
 	"github.com/crispy-enigma/crispy-enigma/runtime/httpapi"
 	"github.com/crispy-enigma/crispy-enigma/runtime/storage"
@@ -149,5 +151,56 @@ func TestALongConversationIsSummedUp(t *testing.T) {
 	}
 	if b.logs.Len() == 0 || strings.Contains(b.logs.String(), "xxx") {
 		t.Error("the failure isn't logged, or what was said is")
+	}
+}
+
+func TestADeletedConversationIsntRemembered(t *testing.T) {
+	t.Parallel()
+	owner := storage.Owner{Caller: tenancy.Caller{Address: "127.0.0.1"}.ID()}
+	b := newBed(t, func(c *tenantconfig.Config) {
+		c.Prompt.Summarize, c.Prompt.ContextTokens, c.Prompt.MaxTokens = true, 2048, 200
+	})
+	b.up.Script(func(r *aifake.Request) aifake.Answer {
+		if strings.HasPrefix(r.Chat.Messages[0].Text(), "Sum up") {
+			return aifake.Says("c4nary: what was said once.")
+		}
+		return aifake.Says("ok")
+	})
+	ask := func() int {
+		t.Helper()
+		if status, text := b.ask(map[string]any{"message": "go on", "stream": false, "useTools": false}); status != 200 {
+			t.Fatal(status, text)
+		}
+		return len(b.up.Requests())
+	}
+	again := func() {
+		t.Helper()
+		if err := b.store.Sessions().Delete(t.Context(), b.tenant.ID, owner, strings.ToLower(session)); err != nil {
+			t.Fatal(err)
+		}
+		later := conversation(8, 600)
+		for i := range later {
+			later[i].At = later[i].At.Add(2 * time.Hour)
+		}
+		if err := b.store.Sessions().Append(t.Context(), b.tenant.ID, owner, strings.ToLower(session), later, storage.Keep{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.say(10, 600)
+	if ask() != 2 {
+		t.Fatal("nothing was summed up")
+	}
+	again()
+	n := ask()
+	for _, m := range b.up.Requests()[2].Chat.Messages {
+		if strings.Contains(m.Text(), "c4nary") {
+			t.Error("a summary outlived its session")
+		}
+	}
+	if err := chat.Forget(t.Context(), b.store.Cache(), b.tenant.ID, strings.ToLower(session)); err != nil {
+		t.Fatal(err)
+	}
+	if ask() != n+2 {
+		t.Error("what was forgotten is remembered")
 	}
 }

@@ -105,14 +105,10 @@ func (x *exchange) messages() []ai.Message {
 	return append(msgs, ai.Message{Role: ai.RoleUser, Content: question})
 }
 
-// groundRules go into the system prompt of a question that is to be answered from passages.
-const groundRules = "Answer from the quoted passages of the documents alone. Cite each passage that you use by its number in brackets, as [1]. " +
-	"If they don't answer the question, say that the documents don't answer it; don't guess."
-
 func (x *exchange) systemText() string {
 	parts := []string{x.prompt.system}
 	if len(x.prompt.sources) > 0 {
-		parts = append(parts, groundRules)
+		parts = append(parts, guard.GroundRules)
 	}
 	if x.prompt.summary.Text != "" {
 		parts = append(parts, "What was said before, summed up:\n"+guard.Fence("summary", "earlier conversation", x.prompt.summary.Text), guard.Rules)
@@ -123,14 +119,7 @@ func (x *exchange) systemText() string {
 // question is the message behind what is quoted for it. All is one message, since some
 // models take no two of the user's in a row.
 func (x *exchange) question() string {
-	var b strings.Builder
-	for _, s := range x.prompt.sources {
-		label := fmt.Sprintf("[%d] %s", s.ID, strings.Join(append([]string{s.Title}, s.Headings...), " > "))
-		b.WriteString(guard.Fence("passage", strings.TrimSuffix(label, " > "), s.Text))
-	}
-	b.WriteString(x.prompt.tool)
-	b.WriteString(x.prompt.message)
-	return b.String()
+	return guard.Passages(x.prompt.sources) + x.prompt.tool + x.prompt.message
 }
 
 // fitSources leaves out the passages that score least, until the rest fits; the best one

@@ -3,7 +3,7 @@ package chat
 import (
 	"context"
 	"encoding/json"
-	"strconv"
+	"fmt"
 	"strings"
 	"time"
 
@@ -11,6 +11,7 @@ import (
 	"github.com/crispy-enigma/crispy-enigma/runtime/ai"
 	"github.com/crispy-enigma/crispy-enigma/runtime/guard"
 	"github.com/crispy-enigma/crispy-enigma/runtime/storage"
+	"github.com/crispy-enigma/crispy-enigma/runtime/tenancy"
 	"github.com/crispy-enigma/crispy-enigma/runtime/turn"
 )
 
@@ -26,6 +27,8 @@ const (
 // may be lost: then what doesn't fit into the prompt is summed up anew, as far as it is
 // read.
 type summary struct {
+	// Caller whose session it is: callers may have sessions of one id.
+	Caller  string `json:"caller"`
 	Through int64  `json:"through"` // Unix milliseconds, that message included
 	Text    string `json:"text"`
 	// Untrusted tells that an answer that it sums up was.
@@ -67,7 +70,7 @@ func (x *exchange) summarize(ctx context.Context) {
 		return
 	}
 	was := prompt{past: fallen, summary: had}
-	made := summary{Through: fallen[0].At.UnixMilli(), Text: text, Untrusted: was.hearsay()}
+	made := summary{Caller: x.owner.Caller, Through: fallen[0].At.UnixMilli(), Text: text, Untrusted: was.hearsay()}
 	x.prompt.past, x.prompt.summary = rest, made
 	x.keepSummary(ctx, made)
 }
@@ -102,18 +105,25 @@ func (x *exchange) sumUp(ctx context.Context, before string, fallen []storage.Me
 	return cut(strings.TrimSpace(out.Text), 2*summaryTokens*bytesPerToken), err
 }
 
-// summaryKey names owner and session; their lengths keep one from spelling another.
-func (x *exchange) summaryKey() string {
-	return "chat-summary:" + strconv.Itoa(len(x.owner.Caller)) + ":" + x.owner.Caller + ":" + x.session
+func summaryKey(session string) string { return "chat-summary:" + session }
+
+// Forget takes the summary of a session, whoever's it was, out of the cache. session is in
+// lower case.
+func Forget(ctx context.Context, c Cache, t tenancy.ID, session string) error {
+	// A cache has no other way to let go of one entry.
+	if err := c.Put(ctx, t, summaryKey(session), []byte("{}"), time.Second); err != nil {
+		return fmt.Errorf("forgetting a summary: %w", err)
+	}
+	return nil
 }
 
 func (x *exchange) cachedSummary(ctx context.Context) (s summary) {
-	raw, ok, err := x.feature.Cache.Get(ctx, x.call.Tenant.ID, x.summaryKey())
-	if err != nil || !ok || json.Unmarshal(raw, &s) != nil {
+	raw, ok, err := x.feature.Cache.Get(ctx, x.call.Tenant.ID, summaryKey(x.session))
+	if err != nil || !ok || json.Unmarshal(raw, &s) != nil || s.Caller != x.owner.Caller {
 		return summary{}
 	}
 	// A session that was deleted and begun again has no message as old as its summary.
-	if oldest := x.prompt.past[len(x.prompt.past)-1]; len(x.prompt.past) < x.historyLimit() && oldest.At.UnixMilli() > s.Through {
+	if oldest := x.prompt.past[len(x.prompt.past)-1]; oldest.At.UnixMilli() > s.Through {
 		return summary{}
 	}
 	return s
@@ -123,7 +133,7 @@ func (x *exchange) keepSummary(ctx context.Context, s summary) {
 	raw, err := json.Marshal(s)
 	if err == nil {
 		ttl := time.Duration(max(1, x.call.Tenant.Config.Sessions.RetentionDays)) * 24 * time.Hour
-		err = x.feature.Cache.Put(ctx, x.call.Tenant.ID, x.summaryKey(), raw, ttl)
+		err = x.feature.Cache.Put(ctx, x.call.Tenant.ID, summaryKey(x.session), raw, ttl)
 	}
 	if err != nil {
 		x.feature.Logger.Warn("summary not kept", "tenant", x.call.Tenant.ID.String(), "trace_id", x.call.TraceID, "error", err)

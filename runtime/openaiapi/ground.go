@@ -4,21 +4,14 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/crispy-enigma/crispy-enigma/runtime/ai"
 	"github.com/crispy-enigma/crispy-enigma/runtime/guard"
 )
 
-const (
-	// passagesTokens is what passages may add to a prompt. It is set aside before they are
-	// found.
-	passagesTokens = 2048
-	// groundRules go into the system prompt of a question that is to be answered from
-	// passages.
-	groundRules = "Answer from the quoted passages of the documents alone. Cite each passage that you use by its number in brackets, as [1]. " +
-		"If they don't answer the question, say that the documents don't answer it; don't guess."
-)
+// passagesTokens is what passages may add to a prompt. It is set aside before they are
+// found.
+const passagesTokens = 2048
 
 // ground finds passages for a question that wants them, and puts them before the model.
 // What the documents have nothing about isn't asked: a model would guess.
@@ -40,15 +33,12 @@ func (x *exchange) ground(ctx context.Context) error {
 	p.Untrusted = true
 	p.Answer = guard.Policy{Sources: x.sources, Citations: true}
 	p.Grounds = &ai.Grounds{Question: q.Message}
-	var b strings.Builder
 	for _, s := range x.sources {
-		label := strings.Join(append([]string{s.Title}, s.Headings...), " > ")
-		b.WriteString(guard.Fence("passage", fmt.Sprintf("[%d] %s", s.ID, label), s.Text))
 		p.Grounds.Passages = append(p.Grounds.Passages, ai.Passage{ID: s.ID, Text: s.Text})
 	}
 	messages := slices.Clone(x.q.messages)
-	messages[at].Content = b.String() + q.Message
-	p.Messages = systemFirst(joined(x.c.Tenant.SystemPrompt(), groundRules), messages)
+	messages[at].Content = guard.Passages(x.sources) + q.Message
+	p.Messages = systemFirst(joined(x.c.Tenant.SystemPrompt(), guard.GroundRules), messages)
 	return nil
 }
 

@@ -61,7 +61,7 @@ func (s *Server) mount(door *httpapi.Door, recorder *telemetry.Recorder) {
 		Logger:    s.logger,
 		Build:     s.opts.Build,
 	}).Mount(door)
-	session.New(s.store.Sessions()).Mount(door)
+	session.New(forgetful{s.store.Sessions(), s.store.Cache()}).Mount(door)
 	playground.New().Mount(door)
 	apidoc.New(s.opts.Build).Mount(door)
 }
