@@ -31,14 +31,18 @@ func (x *exchange) whole(ctx context.Context) (turn.Outcome, error) {
 }
 
 // prepare finds passages. If the model won't be asked, what was set aside for it is given
-// back.
+// back, also after a panic.
 func (x *exchange) prepare(ctx context.Context) error {
+	asks := false
+	defer func() {
+		if !asks {
+			after, done := afterwards(ctx)
+			defer done()
+			x.admission.Settle(after, x.params.Models[0], ai.Usage{})
+		}
+	}()
 	err := x.ground(ctx)
-	if err != nil || x.nothing {
-		after, done := afterwards(ctx)
-		defer done()
-		x.admission.Settle(after, x.params.Models[0], ai.Usage{})
-	}
+	asks = err == nil && !x.nothing
 	return err
 }
 

@@ -319,3 +319,12 @@ func TestLimitsHold(t *testing.T) {
 		t.Errorf("%d %s", r.status, r.body)
 	}
 }
+
+func TestAModelWithoutToolsIsToldInThisAPIsWords(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, aifake.New(t, aifake.Refuses(400, `{"error":{"message":"c4nary does not support tools"}}`)))
+	r := b.post(completions, `{"messages":[{"role":"user","content":"x"}],"tools":[{"type":"function","function":{"name":"f"}}]}`)
+	if r.status != 400 || !strings.Contains(r.body, `"code":"tools_not_supported"`) || strings.Contains(r.body, "tool_name") || strings.Contains(r.body, "c4nary") {
+		t.Errorf("%d %s", r.status, r.body)
+	}
+}

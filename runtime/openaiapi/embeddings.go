@@ -74,13 +74,18 @@ func (f *Feature) embeddings(ctx context.Context, c httpapi.Call, r embeddingsRe
 	if c, err = asUser(c, r.User); err != nil {
 		return httpapi.Answer{}, err
 	}
+	// A model whose vectors have another length is found out only by asking it.
+	own := c.Tenant.Config.Documents.Embedding
+	if have := own.Dimensions; r.Dimensions != nil && model == own.Model && have > 0 && have != *r.Dimensions {
+		return httpapi.Answer{}, otherDimensions(have)
+	}
 	texts, _ := stringOrStrings(r.Input) // Validate has read it
 	made, err := f.embed(ctx, c, embedder, ai.EmbedRequest{Model: model, Texts: texts, TraceID: c.TraceID})
 	if err != nil {
 		return httpapi.Answer{}, notFound(err, r.Model != "")
 	}
 	if have := len(made.Vectors[0]); r.Dimensions != nil && have != *r.Dimensions {
-		return httpapi.Answer{}, httpapi.Invalid("dimensions", "must be "+strconv.Itoa(have)+" for this model, or be left out")
+		return httpapi.Answer{}, otherDimensions(have)
 	}
 	list := embeddingList{Object: "list", Model: model, Data: make([]embedding, len(made.Vectors))}
 	for i, v := range made.Vectors {
@@ -91,6 +96,10 @@ func (f *Feature) embeddings(ctx context.Context, c httpapi.Call, r embeddingsRe
 	}
 	list.Usage.PromptTokens, list.Usage.TotalTokens = made.Usage.In, made.Usage.In
 	return httpapi.Answer{Raw: list}, nil
+}
+
+func otherDimensions(have int) error {
+	return httpapi.Invalid("dimensions", "must be "+strconv.Itoa(have)+" for this model, or be left out")
 }
 
 // embed makes the vectors within the budget, and settles it.

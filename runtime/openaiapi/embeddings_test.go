@@ -62,6 +62,17 @@ func TestEmbeddings(t *testing.T) {
 			t.Errorf("%s: %q, want %q", body[:min(60, len(body))], got, param)
 		}
 	}
+	b = newBed(t, aifake.New(t), func(c *tenantconfig.Config, n *openaiapi.Needs) {
+		n.Embedders, c.Documents.Store = e, tenantconfig.DocumentsState
+		c.Documents.Embedding.Model, c.Documents.Embedding.Dimensions = "embed", 2
+		c.Models.Allowed = []string{"big", "other"}
+	})
+	if got := paramOf(t, b.post(path, `{"input":"a","dimensions":3}`)); got != "dimensions" {
+		t.Errorf("%q", got)
+	}
+	if calls, in, _ := b.used("embeddings"); calls != 0 || in != 0 {
+		t.Errorf("what is known to be refused was paid: %d calls, %d", calls, in)
+	}
 	if r := b.post(path, `{"model":"forbidden","input":"a"}`); r.status != 404 || !strings.Contains(r.body, `"code":"model_not_found"`) {
 		t.Errorf("%d %s", r.status, r.body)
 	}

@@ -1,14 +1,17 @@
 package openaiapi_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 
+	"github.com/crispy-enigma/crispy-enigma/api/tenantconfig"
 	"github.com/crispy-enigma/crispy-enigma/runtime/ai"
 	"github.com/crispy-enigma/crispy-enigma/runtime/ai/aifake"
 	"github.com/crispy-enigma/crispy-enigma/runtime/guard"
 	"github.com/crispy-enigma/crispy-enigma/runtime/httpapi"
 	"github.com/crispy-enigma/crispy-enigma/runtime/limits"
+	"github.com/crispy-enigma/crispy-enigma/runtime/openaiapi"
 )
 
 const grounded = `{"messages":[{"role":"system","content":"Be brief."},{"role":"user","content":"before"},{"role":"assistant","content":"yes"},{"role":"user","content":"When?"}],
@@ -69,4 +72,25 @@ func TestNothingInTheDocuments(t *testing.T) {
 			t.Errorf("%d %s", r.status, r.body)
 		}
 	}
+}
+
+func TestADocumentsFaultGivesTheBudgetBack(t *testing.T) {
+	t.Parallel()
+	for _, stream := range []string{"false", "true"} {
+		b := newBed(t, aifake.New(t, aifake.Says("ok")), withDocuments(&library{}), with(func(c *tenantconfig.Config) { c.Limits.Tokens.Daily = 6000 }),
+			func(_ *tenantconfig.Config, n *openaiapi.Needs) { n.Retriever = faulty{} })
+		for range 3 {
+			r := b.post(completions, `{"messages":[{"role":"user","content":"x"}],"enigma":{"useRag":true},"stream":`+stream+`}`)
+			if r.status != 500 || strings.Contains(r.body, "c4nary") {
+				t.Errorf("%d %s", r.status, r.body)
+			}
+		}
+	}
+}
+
+// faulty documents panic.
+type faulty struct{}
+
+func (faulty) Retrieve(context.Context, httpapi.Call, openaiapi.Question) ([]guard.Source, error) {
+	panic("c4nary")
 }

@@ -171,6 +171,12 @@ func (x *exchange) refused(ctx context.Context, err error) error {
 		// The server ended it, and says why.
 		return fmt.Errorf("answering: %w", cause)
 	}
+	if e, ok := errors.AsType[*ai.Error](err); ok && e.Kind == ai.KindNoTools {
+		return &httpapi.Error{
+			Status: http.StatusBadRequest, Code: "tools_not_supported",
+			Message: "this model can't call tools; choose another model, or leave tools and enigma.tools out", Cause: err,
+		}
+	}
 	return notFound(err, x.named)
 }
 
