@@ -114,21 +114,25 @@ func (f *Feature) queue(ctx context.Context, c httpapi.Call, m *material) (inges
 
 // add queues a job.
 func (f *Feature) add(ctx context.Context, c httpapi.Call, kind string, n note, payload []byte) (string, error) {
+	id := uuid.NewString()
+	return id, f.addAs(ctx, c, id, kind, n, payload)
+}
+
+func (f *Feature) addAs(ctx context.Context, c httpapi.Call, id, kind string, n note, payload []byte) error {
 	text, err := json.Marshal(n)
 	if err != nil {
-		return "", fmt.Errorf("writing a job: %w", err)
+		return fmt.Errorf("writing a job: %w", err)
 	}
-	id := uuid.NewString()
 	err = f.Jobs.Add(ctx, c.Tenant.ID, storage.Job{ID: id, Kind: kind, Caller: c.Caller.ID(), Note: text, Created: f.Now()}, payload)
 	if err != nil {
-		return "", fmt.Errorf("queueing a job: %w", err)
+		return fmt.Errorf("queueing a job: %w", err)
 	}
 	f.remember(ctx, c.Tenant.ID, n.DocID, id)
 	select {
 	case f.wake <- struct{}{}:
 	default:
 	}
-	return id, nil
+	return nil
 }
 
 // remember lets GET /documents/{docId} find the job. It is told as a help, not as a

@@ -307,6 +307,15 @@ func TestAChangedModelIsCaughtUpWith(t *testing.T) {
 	if f := b.passages("herons", fields{"mode": "vector"}); len(f.Sources) != 0 {
 		t.Errorf("vectors of another model find %v", f.docs())
 	}
+	// Replicas that start together queue it once, and so does one that starts again.
+	for range 3 {
+		if err := rag.QueueReembed(t.Context(), rag.New(b.needs), b.acme); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if open, err := store.Jobs().Open(t.Context(), b.acme.ID); err != nil || open != 1 {
+		t.Errorf("%d jobs are open, %v", open, err)
+	}
 	b.run()
 	deadline := time.Now().Add(10 * time.Second)
 	for len(b.passages("herons", fields{"mode": "vector"}).Sources) == 0 || len(b.passages("badgers", fields{"mode": "vector"}).Sources) == 0 {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/crispy-enigma/crispy-enigma/api/tenantconfig"
+	"github.com/crispy-enigma/crispy-enigma/runtime/limits"
 	"github.com/crispy-enigma/crispy-enigma/runtime/rag"
 	"github.com/crispy-enigma/crispy-enigma/runtime/storage"
 	"github.com/crispy-enigma/crispy-enigma/runtime/storage/memory"
@@ -163,5 +164,33 @@ func TestLargeDocumentsAreReadOneAtATime(t *testing.T) {
 	requests.Wait()
 	if most.Load() != 1 {
 		t.Errorf("%d at once", most.Load())
+	}
+}
+
+// reserving counts what is set aside in the budgets.
+type reserving struct {
+	rag.Gate
+	made *atomic.Int64
+}
+
+func (g reserving) Reserve(ctx context.Context, t *tenancy.Tenant, ask limits.Ask) (*limits.Admission, error) {
+	g.made.Add(1)
+	return g.Gate.Reserve(ctx, t, ask)
+}
+
+func TestASearchBeyondItsRateReservesNothing(t *testing.T) {
+	t.Parallel()
+	var made atomic.Int64
+	b := newBed(t, setup{idle: true, cfg: func(c *tenantconfig.Config) {
+		withModel(c)
+		c.Limits.Requests = tenantconfig.RequestLimits{PerMinute: 1, WindowSec: 60}
+	}, needs: func(n *rag.Needs) { n.Gate = reserving{n.Gate, &made} }})
+	for i, want := range []int{200, 429, 429} {
+		if a := b.post("/search", fields{"query": fmt.Sprint("herons ", i), "answer": false}); a.Status != want {
+			t.Errorf("%d %s", a.Status, a.text)
+		}
+	}
+	if made.Load() != 1 || b.embedder.calls.Load() != 1 {
+		t.Errorf("%d reservations, %d calls", made.Load(), b.embedder.calls.Load())
 	}
 }

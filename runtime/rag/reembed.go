@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/google/uuid"
+
 	"github.com/crispy-enigma/crispy-enigma/runtime/httpapi"
 	"github.com/crispy-enigma/crispy-enigma/runtime/storage"
 	"github.com/crispy-enigma/crispy-enigma/runtime/tenancy"
@@ -33,13 +35,34 @@ func (f *Feature) queueReembed(ctx context.Context, t *tenancy.Tenant) error {
 		}
 		for _, d := range found {
 			if outdated(t, d) {
-				_, err := f.add(ctx, httpapi.Call{Tenant: t, Caller: tenancy.Caller{}}, kindReembed, note{DocID: d.ID}, nil)
-				return err
+				return f.addReembed(ctx, t, d.ID)
 			}
 		}
 		if cursor = next; cursor == "" {
 			return nil
 		}
+	}
+}
+
+// addReembed queues the job unless it is open already: replicas that start together, or one
+// that starts again and again, pay for the vectors once.
+func (f *Feature) addReembed(ctx context.Context, t *tenancy.Tenant, first string) error {
+	for n := 0; ; n++ {
+		id := uuid.NewSHA1(uuid.NameSpaceOID, fmt.Appendf(nil, "%s %d %s", kindReembed, n, embeddingModel(t.Config))).String()
+		j, there, err := f.Jobs.Job(ctx, t.ID, id)
+		switch {
+		case err != nil:
+			return fmt.Errorf("looking for a job: %w", err)
+		case there && j.Ended():
+			continue
+		case there:
+			return nil
+		}
+		err = f.addAs(ctx, httpapi.Call{Tenant: t, Caller: tenancy.Caller{}}, id, kindReembed, note{DocID: first}, nil)
+		if errors.Is(err, storage.ErrBadJob) {
+			return nil // another replica was faster
+		}
+		return err
 	}
 }
 

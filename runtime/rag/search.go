@@ -199,18 +199,22 @@ func (f *Feature) admitFree(ctx context.Context, c httpapi.Call) error {
 	return nil
 }
 
-// admit takes the request from the rate windows and sets aside what the models may cost.
+// admit takes the request from the rate windows and then sets aside what the models may
+// cost: one that is refused for its rate costs the budgets' store nothing.
 func (s *searching) admit(ctx context.Context) (err error) {
 	cfg := s.c.Tenant.Config
-	if s.embeds(cfg) {
-		s.embedding, err = s.f.reserveQuery(ctx, s.c.Tenant, s.text)
-		if err != nil {
-			return err
-		}
-	}
-	ask := limits.Ask{Prompt: func(context.Context) (int, error) { return 0, nil }}
+	ask := limits.Ask{}
 	if s.answer {
-		ask = limits.Ask{Models: chatModels(cfg), MaxOut: maxTokens(cfg), Prompt: func(context.Context) (int, error) { return promptRoom(cfg), nil }}
+		ask = limits.Ask{Models: chatModels(cfg), MaxOut: maxTokens(cfg)}
+	}
+	ask.Prompt = func(ctx context.Context) (tokens int, err error) {
+		if s.embeds(cfg) {
+			s.embedding, err = s.f.reserveQuery(ctx, s.c.Tenant, s.text)
+		}
+		if s.answer {
+			tokens = promptRoom(cfg)
+		}
+		return tokens, err
 	}
 	if s.chat, err = s.f.Gate.Admit(ctx, s.c, ask); err != nil {
 		s.f.release(ctx, s.embedding, "")
