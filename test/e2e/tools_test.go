@@ -149,6 +149,16 @@ func (p play) tools(t *testing.T) {
 		t.Errorf("%d tickets are open after a caller asked for one", n)
 	}
 	p.audited(t, d)
+
+	// It is the policy that stood in the way: with the Tenant's leave the order has its will.
+	p.kubectl(t, "patch", "tenant", "assistant", "-n", p.ns, "--type=merge", "-p", `{"spec":{"tools":{"afterUntrusted":["open_ticket"]}}}`)
+	for begin := time.Now(); p.tickets(t, d) == 1; time.Sleep(200 * time.Millisecond) {
+		if time.Since(begin) > time.Minute {
+			t.Fatal("what the Tenant allows after untrusted text isn't done after a minute")
+		}
+		p.ask(t, d, "", `CALL_TOOL get_order {"number":"A-7"}`)
+	}
+	p.kubectl(t, "patch", "tenant", "assistant", "-n", p.ns, "--type=merge", "-p", `{"spec":{"tools":{"afterUntrusted":null}}}`)
 }
 
 func (p play) execute(t *testing.T, d door, status int, number string) string {
