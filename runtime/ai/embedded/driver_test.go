@@ -181,8 +181,8 @@ func TestAnswersQuoteWhatTheyAreGrounded(t *testing.T) {
 		{ID: 3, Text: "# Parking at the harbour\n\nParking costs three euros.\n\nparking\n\n| boat | parking |\n|---|---|\n| car | parking: five euros |"},
 	}
 	for question, want := range map[string]string{
-		"When is the launch?":       "The launch is on 4 May. [2]\nlaunch of the rocket: cancelled",
-		"What about tea?":           "Tea is served at four. [1]",
+		"When is the launch?": "The launch is on 4 May. [2]\nlaunch of the rocket: cancelled",
+		"What about tea?":     "Tea is served at four. [1]",
 		// Headings and the rules of tables are no answers.
 		"Parking at the harbour?":   "Parking costs three euros. [3]\n| car | parking: five euros | [3]",
 		"Who wins the world chess?": ai.Ungrounded,
