@@ -66,7 +66,7 @@ type Documents struct {
 	// +optional
 	RerankModel string `json:"rerankModel,omitempty"`
 	// minScore leaves out passages of a lower score, from 0 to 1; 0 leaves none out.
-	// Default: those that have neither a score of 0.25 nor a cosine of 0.35.
+	// Default: all, if none has a score of 0.25 or a cosine of 0.35.
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1
 	// +optional

@@ -22,9 +22,10 @@ const (
 	searchAttempts = 3
 	// readyWithin is how long a search waits for the index after a start.
 	readyWithin = 10 * time.Second
-	// Where the tenant sets no least score a passage needs leastScore or leastCosine: every
-	// query shares some word with something, and is somehow near to something. By the
-	// evaluation nearly all questions that are answered reach it, and most others don't.
+	// Where the tenant sets no least score the best passage needs leastScore or leastCosine,
+	// and one without a word of the query leastCosine: every query shares some word with
+	// something, and is somehow near to something. By the evaluation nearly all questions
+	// that are answered reach it, and most others don't.
 	leastScore, leastCosine = 0.25, 0.35
 	// rerankFactor is how many times as many passages are found to be reranked.
 	rerankFactor = 4
@@ -135,9 +136,14 @@ func (f *Feature) hits(ctx context.Context, t *tenancy.Tenant, x *index.Index, q
 	if err != nil {
 		return nil, fmt.Errorf("searching: %w", err)
 	}
-	return slices.DeleteFunc(found, func(h index.Hit) bool {
-		return cfg.MinScoreMilli == nil && h.VectorScore < leastCosine && (h.WordScore == 0 || h.Score < leastScore)
-	}), nil
+	if cfg.MinScoreMilli != nil {
+		return found, nil
+	}
+	found = slices.DeleteFunc(found, func(h index.Hit) bool { return h.WordScore == 0 && h.VectorScore < leastCosine })
+	if !slices.ContainsFunc(found, func(h index.Hit) bool { return h.Score >= leastScore || h.VectorScore >= leastCosine }) {
+		return nil, nil
+	}
+	return found, nil
 }
 
 // dense asks the store of vectors, which may have those of versions that aren't found yet,
