@@ -18,7 +18,7 @@ func main() {
 	flag.StringVar(&o.api, "api", "", "measure a tenant's live API at this URL, instead of the public sets; writes nothing")
 	flag.StringVar(&o.keyFile, "key-file", "", "file with the API key, with -api")
 	flag.StringVar(&o.questions, "questions", "", "YAML file of questions and the documents that answer them, with -api")
-	flag.IntVar(&o.drive, "drive", 100_000, "also measure sets of at most so many documents through the API of a whole runtime; 0 for none")
+	flag.IntVar(&o.drive, "drive", 10_000, "also measure sets of at most so many documents through the API of a whole runtime; 0 for none. Debian's take 10 minutes")
 	flag.BoolVar(&o.injections, "injections", true, "run the suite of planted instructions too")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

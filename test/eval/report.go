@@ -21,7 +21,9 @@ Measured by ` + "`make eval`" + ` on %s: %s.
 Everything is the runtime's own code: the text index (BM25+ over English stems), vectors of %d dimensions learnt from
 the set's own passages, scanned as bytes, and the fusion by score: words in relation to the best passage's, times the
 share of the question that this one holds, and the vectors' cosine, times the share that the passages know, which weighs
-%g. Rows "through the API" were asked of a whole runtime, that had been sent the documents one by one and restarted. No model's weights are used. Measures are means over the questions, 0 to 1; of each ranking the first 100 count.
+%g. Rows "through the API" were asked of a whole runtime, that had been sent the documents one by one and restarted; it
+gives 50 passages at most, and its answers are sentences of passages. No model's weights are used. Measures are means over
+the questions, 0 to 1; of each ranking the first 100 count.
 
 `
 
@@ -41,8 +43,8 @@ const reading = `
 
 const strangersText = `Each set's documents are asked the other set's questions too. What the score of the best passage tells then, by words
 alone (a tenant with fewer than some two hundred passages has no more) and by words and learnt vectors: how likely an own
-question scores better than another's, and what of both a least score keeps out. The runtime's own, where a tenant sets
-no ` + "`documents.minScore`" + `, is 0.25, or a cosine of 0.35: it asks little of a question that is answered, since the model
+question scores better than another's, and what of both a least score keeps out. Where a tenant sets no
+` + "`documents.minScore`" + ` the runtime finds nothing if no passage has 0.25, or a cosine of 0.35: that asks little of a question that is answered, since the model
 that answers has the last word. Vectors of an embedding model have another scale, and a tenant that has one should
 look at its own scores.
 `
