@@ -88,7 +88,9 @@ type Door struct {
 	opts    Options
 	mux     *http.ServeMux
 	paths   map[string]*path
-	beat    *heartbeat
+	// styles are by the beginning of a path, for what no route answers.
+	styles map[string]ErrorStyle
+	beat   *heartbeat
 	// uploading is how many bytes of uploads are in memory, uploadRoom how many may be.
 	uploading  atomic.Int64
 	uploadRoom int64
@@ -112,7 +114,7 @@ type route struct {
 // NewDoor makes a door without routes: every path is 404 not_found.
 func NewDoor(dir *tenancy.Directory, opts Options) *Door {
 	opts = opts.withDefaults()
-	d := &Door{tenants: dir, opts: opts, mux: http.NewServeMux(), paths: map[string]*path{}, beat: newHeartbeat(opts.Ping), uploadRoom: maxUploading}
+	d := &Door{tenants: dir, opts: opts, mux: http.NewServeMux(), paths: map[string]*path{}, styles: map[string]ErrorStyle{}, beat: newHeartbeat(opts.Ping), uploadRoom: maxUploading}
 	d.mux.Handle("/", &path{})
 	return d
 }
@@ -161,6 +163,19 @@ func (d *Door) add(method, pattern string, r *route) {
 	}
 	slices.Sort(methods)
 	p.allow = strings.Join(methods, ", ")
+}
+
+// ErrorsUnder gives what no route answers below a path such as "/v1", and what the door
+// refuses there, a style.
+func (d *Door) ErrorsUnder(base string, style ErrorStyle) { d.styles[base] = style }
+
+func (d *Door) styleOf(path string) ErrorStyle {
+	for base, style := range d.styles {
+		if below, ok := strings.CutPrefix(path, base); ok && (below == "" || below[0] == '/') {
+			return style
+		}
+	}
+	return EnvelopeErrors
 }
 
 // ServeHTTP answers one request, whatever happens inside.

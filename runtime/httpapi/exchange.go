@@ -44,6 +44,7 @@ var (
 
 func newExchange(d *Door, w http.ResponseWriter, r *http.Request) *exchange {
 	x := &exchange{ResponseWriter: w, door: d, r: withoutSlash(r), rc: http.NewResponseController(w), started: time.Now()}
+	x.style = d.styleOf(x.r.URL.Path)
 	x.trace = traceID(r.Header)
 	x.seen = Observation{Route: "unmatched", TraceID: x.trace}
 	return x
@@ -73,11 +74,12 @@ func (x *exchange) admit() {
 
 // dispatch takes the request from its path to its answer.
 func (x *exchange) dispatch(p *path, r *http.Request) {
-	x.r, x.style = r, p.style
+	x.r = r
 	if p.pattern == "" {
 		x.fail(notFound())
 		return
 	}
+	x.style = p.style
 	if r.Method == http.MethodOptions {
 		x.options(p)
 		return

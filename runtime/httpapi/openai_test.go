@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -98,5 +99,26 @@ func TestAPanicInAStreamInOpenAIsShape(t *testing.T) {
 	want := "data: {\"n\":1}\n\ndata: {\"error\":{\"message\":\"something went wrong on our side: try again, and report the trace id if it stays\",\"type\":\"server_error\",\"param\":null,\"code\":\"internal_error\"}}\n\n"
 	if diff := cmp.Diff(want, a.Body); diff != "" {
 		t.Errorf("stream (-want +got):\n%s", diff)
+	}
+}
+
+func TestWhatNoRouteAnswersIsRefusedInTheStyleOfItsPath(t *testing.T) {
+	b := openAIBench(t, func(string) (httpapi.Answer, error) { return httpapi.Answer{Data: 1}, nil })
+	b.door.ErrorsUnder("/v1", httpapi.OpenAIErrors)
+	for path, openAI := range map[string]bool{
+		"/v1": true, "/v1/": true, "/v1/files": true, "/v1/threads/x/runs": true, "/v1//x": true, "/v1/x/../y": true,
+		"/v10": false, "/x/v1/files": false, "/": false,
+	} {
+		a := b.do("POST", path, "{}", bearerAcme)
+		if a.Status != 404 || strings.Contains(a.Body, `"type":"invalid_request_error"`) != openAI || strings.Contains(a.Body, `"ok":false`) == openAI {
+			t.Errorf("%s: %d %s", path, a.Status, a.Body)
+		}
+	}
+	for path, openAI := range map[string]bool{"/v1/x": true, "/v1/files": true, "/chat": false} {
+		w := httptest.NewRecorder()
+		b.door.Refuse(w, httptest.NewRequestWithContext(t.Context(), "POST", path, nil), &httpapi.Error{Status: 503, Code: "unavailable", Message: "stopping"})
+		if w.Code != 503 || strings.Contains(w.Body.String(), `"type":"server_error"`) != openAI {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		}
 	}
 }

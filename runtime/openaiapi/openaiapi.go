@@ -48,6 +48,7 @@ func New(n Needs) *Feature {
 
 // Mount adds the feature's routes.
 func (f *Feature) Mount(d *httpapi.Door) {
+	d.ErrorsUnder("/v1", httpapi.OpenAIErrors)
 	route := httpapi.Route{Style: httpapi.OpenAIErrors}
 	httpapi.Handle(d, http.MethodPost, "/v1/chat/completions", route, f.chat)
 	httpapi.Handle(d, http.MethodPost, "/v1/responses", route, f.responses)
