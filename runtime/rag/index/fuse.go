@@ -31,7 +31,7 @@ func Fuse(words, cosines []float64, share, weight float64) []float64 {
 
 func blend(words, best, share, cosine, weight float64) float64 {
 	if best > 0 {
-		words *= share / best
+		words = words / best * share // in this order the best has exactly its share
 	}
 	return (words + weight*clamp(cosine)) / (1 + weight)
 }

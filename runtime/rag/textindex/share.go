@@ -48,11 +48,24 @@ func (x *Index) asking(query string) []asking {
 }
 
 // Known gives how much of the query the passages hold together, as Share does for one.
-func (x *Index) Known(query string) (share float64) {
-	for _, a := range x.asking(query) {
-		if a.known {
+func (x *Index) Known(query string) float64 {
+	asked := x.asking(query)
+	return held(asked, func(i int) bool { return asked[i].known })
+}
+
+// held adds up the parts of the terms that are there. All of them are exactly 1, which sums
+// of parts needn't be.
+func held(asked []asking, there func(i int) bool) (share float64) {
+	all := len(asked) > 0
+	for i, a := range asked {
+		if there(i) {
 			share += a.part
+		} else {
+			all = false
 		}
+	}
+	if all {
+		return 1
 	}
 	return min(share, 1)
 }
@@ -62,21 +75,25 @@ func (x *Index) Known(query string) (share float64) {
 // score it can be compared between searches. It is 0 for a passage that isn't there.
 func (x *Index) Share(query string, ids []uint32) []float64 {
 	shares := make([]float64, len(ids))
-	part := map[uint32]float64{}
-	for _, a := range x.asking(query) {
+	asked := x.asking(query)
+	place := make(map[uint32]int, len(asked))
+	for i, a := range asked {
 		if a.known {
-			part[a.number] = a.part
+			place[a.number] = i
 		}
 	}
-	for i, id := range ids {
+	for n, id := range ids {
 		row, ok := x.rows[id]
 		if !ok {
 			continue
 		}
+		found := make([]bool, len(asked))
 		for number := range counts(x.passages[row]) {
-			shares[i] += part[number]
+			if i, wanted := place[number]; wanted {
+				found[i] = true
+			}
 		}
-		shares[i] = min(shares[i], 1)
+		shares[n] = held(asked, func(i int) bool { return found[i] })
 	}
 	return shares
 }

@@ -55,7 +55,7 @@ func TestSharesGrowWithWords(t *testing.T) {
 		x.Add(2, strings.Join(append(text, query[0]), " "))
 		x.Add(3, asked)
 		s := x.Share(asked, []uint32{1, 2, 3})
-		if s[0] < 0 || s[0] > s[1] || s[1] > s[2]+1e-12 || math.Abs(s[2]-1) > 1e-12 || x.Known(asked) < s[2]-1e-12 {
+		if s[0] < 0 || s[0] > s[1] || s[1] > s[2] || s[2] != 1 || x.Known(asked) != 1 {
 			r.Errorf("%q: %v of %v", asked, s, x.Known(asked))
 		}
 	})
