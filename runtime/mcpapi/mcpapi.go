@@ -1,9 +1,11 @@
 package mcpapi
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -62,6 +64,10 @@ func (f *Feature) handler(c httpapi.Call) http.Handler {
 			http.Error(w, "this origin may not call: add it to the tenant's cors.origins", http.StatusForbidden)
 			return
 		}
+		if isBatch(r) {
+			http.Error(w, "batches aren't taken: send one message in each request", http.StatusBadRequest)
+			return
+		}
 		// Headers go out when the protocol wants; what limits would add comes too late.
 		quiet := c
 		quiet.Out = http.Header{}
@@ -73,6 +79,26 @@ func (f *Feature) handler(c httpapi.Call) http.Handler {
 			DisableLocalhostProtection: true,
 		}).ServeHTTP(w, r)
 	})
+}
+
+// isBatch tells a list of messages. The protocol has given them up, and one request of a
+// megabyte could ask for all tools ten thousand times.
+func isBatch(r *http.Request) bool {
+	body := bufio.NewReader(r.Body)
+	r.Body = struct {
+		io.Reader
+		io.Closer
+	}{body, r.Body}
+	for {
+		c, err := body.ReadByte()
+		if err != nil {
+			return false
+		}
+		if c != ' ' && c != '\t' && c != '\r' && c != '\n' {
+			_ = body.UnreadByte() // after a ReadByte it can't fail
+			return c == '['
+		}
+	}
 }
 
 // mayCall keeps pages out that aren't the tenant's. That a page's host is the one that it

@@ -322,7 +322,13 @@ func TestBadRequests(t *testing.T) {
 			t.Errorf("%s: %d %s", name, status, text)
 		}
 	}
-	if status, _ := b.post(listTools, auth...); status != 200 {
+	// Each of many messages would be answered with all tools.
+	for _, space := range []string{"", " \r\n\t"} {
+		if status, text := b.post(space+"["+listTools+","+listTools+"]", auth...); status != 400 || !strings.Contains(text, "one message") {
+			t.Errorf("a batch: %d %s", status, text)
+		}
+	}
+	if status, _ := b.post(" \n"+listTools, auth...); status != 200 {
 		t.Errorf("after them: %d", status)
 	}
 }
