@@ -54,7 +54,8 @@ func (f *Feature) newHTTPTool(t *tenancy.Tenant, cfg *tenantconfig.HTTPTool) (*t
 	}
 	policy := policyOf(base, cfg.Private)
 	policy.Hosts = append(policy.Hosts, cfg.RedirectHosts...)
-	policy.MaxBytes, policy.Timeout, policy.Idle = maxAnswer, seconds(cfg.TimeoutSeconds), -1
+	// The tool's own time ends it first, and says so.
+	policy.MaxBytes, policy.Timeout, policy.Idle = maxAnswer, seconds(cfg.TimeoutSeconds)+slack, -1
 	if err := policy.Check(base); err != nil {
 		return broken(ReasonNotAllowed, "its url can't be called: "+err.Error())
 	}
