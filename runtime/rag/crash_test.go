@@ -212,13 +212,13 @@ func stale(t *testing.T, b *bed, vectors storage.Vectors, near string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, there, err := b.store.Documents().Document(t.Context(), b.acme.ID, "d")
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, m := range matches {
+		d, there, err := b.store.Documents().Document(t.Context(), b.acme.ID, m.Doc)
+		if err != nil {
+			t.Fatal(err)
+		}
 		if !there || m.Version != d.Version {
-			t.Fatalf("a vector of version %d stays, %d is published", m.Version, d.Version)
+			t.Fatalf("a vector of version %d of %s stays, %d is published", m.Version, m.Doc, d.Version)
 		}
 	}
 }

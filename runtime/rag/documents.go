@@ -44,7 +44,7 @@ type documentInfo struct {
 func infoOf(d storage.Document) documentInfo {
 	return documentInfo{
 		DocID: d.ID, State: stateIndexed, Title: d.Title, URL: d.URL, Source: d.Source, Metadata: d.Metadata,
-		ContentType: d.ContentType, Chunks: d.Passages, Bytes: d.Bytes, EmbeddingModelID: d.EmbeddingModel,
+		ContentType: d.ContentType, Chunks: d.Passages, Bytes: d.Bytes, EmbeddingModelID: modelOf(d),
 		CreatedAt: d.Created.UnixMilli(), UpdatedAt: d.Updated.UnixMilli(),
 	}
 }

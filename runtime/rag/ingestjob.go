@@ -1,6 +1,7 @@
 package rag
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -70,7 +71,7 @@ func (r *running) prepare(ctx context.Context, m *material) (*prepared, error) {
 // begin compares what was staged with what there is now: another build may cut otherwise,
 // and another model makes other vectors.
 func (r *running) begin(ctx context.Context, p *prepared) error {
-	model := r.tenant.Config.EmbeddingModel()
+	model := cmp.Or(vectorsFrom(r.tenant.Config), r.tenant.Config.EmbeddingModel())
 	fresh := r.note.Digest != p.digest || r.note.Model != model
 	version := r.note.Version
 	if r.note.Model != "" && r.note.Model != model {
@@ -195,6 +196,12 @@ func (r *running) clean(ctx context.Context) error {
 // abandon takes back, as well as it can, what was kept elsewhere of a version that won't be
 // published: no reader is ever given any of it.
 func (r *running) abandon(ctx context.Context) {
+	if r.job.Kind == kindReembed {
+		if err := r.tidy(ctx); err != nil {
+			r.f.Logger.Warn("vectors that nobody is given stay in the index", "tenant", r.tenant.ID.String(), "error", err)
+		}
+		return
+	}
 	if r.job.Kind != kindIngest || r.note.Version == 0 {
 		return
 	}

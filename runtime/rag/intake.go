@@ -27,6 +27,8 @@ type intake struct {
 	tenant  *tenancy.Tenant
 	m       *material
 	version int64
+	// instead is the only version that it may replace; 0 if that is any older one.
+	instead int64
 	trace   string
 	// admission for all of it; nil reserves batch by batch.
 	admission *limits.Admission
@@ -200,13 +202,22 @@ func (in *intake) publish(ctx context.Context) error {
 	}
 	ctx, done := afterwards(ctx)
 	defer done()
+	if in.instead != 0 {
+		d, there, err := in.f.Documents.Document(ctx, in.tenant.ID, in.m.DocID)
+		if err != nil {
+			return fmt.Errorf("reading a document: %w", err)
+		}
+		if !there || d.Version != in.instead && d.Version != in.version {
+			return storage.ErrOldVersion
+		}
+	}
 	if err := in.f.room(ctx, in.tenant, in.m.DocID, len(in.passages)); err != nil {
 		return err
 	}
 	_, err = in.f.Documents.Publish(ctx, in.tenant.ID, storage.Document{
 		ID: in.m.DocID, Version: in.version, Title: in.title, URL: in.m.URL, Source: in.m.Source, Metadata: in.m.Metadata,
 		Passages: len(in.passages), Bytes: in.bytes, ContentType: in.contentType,
-		EmbeddingModel: embeddingModel(in.tenant.Config), Updated: in.f.Now(),
+		EmbeddingModel: vectorsFrom(in.tenant.Config), Updated: in.f.Now(),
 	})
 	if err != nil {
 		return fmt.Errorf("publishing a document: %w", err)

@@ -48,7 +48,9 @@ type note struct {
 	// Published tells that readers find the version: what is left is to forget Old.
 	Published bool     `json:"published,omitempty"`
 	Old       *version `json:"old,omitempty"`
-	// Returned counts how often a worker that stopped gave the job back.
+	// Cursor is where the documents whose vectors are made anew go on.
+	Cursor string `json:"cursor,omitempty"`
+	// Returned counts how often a worker that stopped, or made way, gave the job back.
 	Returned int        `json:"returned,omitempty"`
 	Failure  *jobFailed `json:"failure,omitempty"`
 }

@@ -87,7 +87,7 @@ func (r *running) try(ctx context.Context) error {
 	pause := r.f.pauses.try
 	for tries := 1; ; tries++ {
 		err := r.once(ctx)
-		if err == nil || tries == maxTries || ctx.Err() != nil || lasting(err) {
+		if err == nil || tries == maxTries || errors.Is(err, errMakesWay) || ctx.Err() != nil || lasting(err) {
 			return err
 		}
 		r.f.Logger.Warn("a job failed; trying again", "tenant", r.tenant.ID.String(), "job", r.job.ID, "try", tries, "error", err)
@@ -185,7 +185,7 @@ func (r *running) end(ctx context.Context, err error) {
 	switch {
 	case errors.Is(err, storage.ErrLeaseLost):
 		return
-	case err != nil && ctx.Err() != nil && !lasting(err):
+	case errors.Is(err, errMakesWay), err != nil && ctx.Err() != nil && !lasting(err):
 		state = storage.JobQueued
 		r.note.Returned++
 	case err != nil:
