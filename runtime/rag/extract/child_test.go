@@ -54,7 +54,7 @@ func TestChildEndsWithItsTime(t *testing.T) {
 	x = extract.New(extract.Limits{Command: script(t, "exec /bin/sleep 300"), Timeout: 300 * time.Millisecond})
 	wantOurs(t, "a child that never begins", inChild(t.Context(), x))
 	// What it takes to begin isn't taken from the file's time.
-	x = extract.New(extract.Limits{Timeout: 2 * time.Second, Command: script(t, `/bin/sleep 1.5; echo; /bin/sleep 1.5
+	x = extract.New(extract.Limits{Timeout: 4 * time.Second, Command: script(t, `/bin/sleep 2.5; echo; /bin/sleep 2.5
 		echo '{"document":{"blocks":[{"text":"words"}]}}'`)})
 	if err := inChild(t.Context(), x); err != nil {
 		t.Errorf("a child that begins late: %v", err)
@@ -79,10 +79,16 @@ func gone(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	// A zombie that nobody has waited for yet has ended too.
-	if err == nil && !bytes.Contains(status, []byte(") Z ")) {
-		t.Errorf("process %d is left", pid)
+	// Whoever is killed has yet to be given the processor to end.
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+		status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+		// A zombie that nobody has waited for yet has ended too.
+		if err != nil || bytes.Contains(status, []byte(") Z ")) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("process %d is left", pid)
+		}
 	}
 }
 
