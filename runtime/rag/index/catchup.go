@@ -40,8 +40,9 @@ func (x *Index) CatchUp(ctx context.Context) error {
 	if x.upTo(head) {
 		return nil
 	}
-	if head < x.since.Load() {
-		// The store was emptied or brought back to an earlier state.
+	if since := x.since.Load(); head < since || since == 0 {
+		// The store was emptied or brought back to an earlier state, or a first reading
+		// failed: what it has shown may have been removed since, which no list tells.
 		x.anew()
 	}
 	err = x.apply(ctx)
@@ -59,12 +60,15 @@ func (x *Index) CatchUp(ctx context.Context) error {
 func (x *Index) upTo(head int64) bool {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	return x.progress.Ready && x.since.Load() == head
+	// After the last change of a complete reading there is still what it didn't find.
+	return x.progress.Ready && !x.sweep && x.since.Load() == head
 }
 
 // anew begins a complete reading. What it doesn't find goes when it is done; until then
 // it is shown as it was.
 func (x *Index) anew() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
 	x.since.Store(0)
 	x.round++
 	x.sweep = true
