@@ -55,7 +55,8 @@ type Document struct {
 	Bytes int64 `json:"bytes"`
 	// ContentType of what was ingested.
 	ContentType string `json:"contentType,omitempty"`
-	// EmbeddingModel made the passages' vectors; empty where they have none.
+	// EmbeddingModel made the passages' vectors; empty where they have none. Where they are
+	// kept elsewhere it also says in which index.
 	EmbeddingModel string `json:"embeddingModel,omitempty"`
 	// Created is when the first version was published, Updated when this one was, both
 	// in milliseconds. Updated is the caller's, and needed; the store sets Created.

@@ -52,7 +52,7 @@ type Limits struct {
 func (l Limits) withDefaults() Limits {
 	l.MaxText = cmp.Or(l.MaxText, 32<<20)
 	l.MaxPages = cmp.Or(l.MaxPages, 2000)
-	l.Memory = cmp.Or(l.Memory, 512<<20)
+	l.Memory = cmp.Or(l.Memory, defaultMemory)
 	l.Timeout = cmp.Or(l.Timeout, time.Minute)
 	return l
 }
