@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -156,7 +157,11 @@ func (p play) tools(t *testing.T) {
 		if time.Since(begin) > time.Minute {
 			t.Fatal("what the Tenant allows after untrusted text isn't done after a minute")
 		}
-		p.ask(t, d, "", `CALL_TOOL get_order {"number":"A-7"}`)
+		// A failed answer is told and asked for again: what is awaited here is the ticket.
+		said, err := stage.Chat(t.Context(), d.url, d.key, "", `CALL_TOOL get_order {"number":"A-7"}`, io.Discard)
+		if err != nil || said.Status != http.StatusOK || said.Code != "" {
+			t.Logf("asking while the document changes: status %d, code %q, error %v: %q", said.Status, said.Code, err, said.Text)
+		}
 	}
 	p.kubectl(t, "patch", "tenant", "assistant", "-n", p.ns, "--type=merge", "-p", `{"spec":{"tools":{"afterUntrusted":null}}}`)
 }
